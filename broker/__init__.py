@@ -1,0 +1,1 @@
+"""The contract between the services, and the plumbing they share."""

@@ -1,0 +1,97 @@
+"""The settings: `config.yaml`, read by Nameko's own loader, checked once, typed."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from nameko.cli.main import setup_yaml_parser
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+MEMORY_BROKER = "memory://"
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+class ConfigurationError(Exception):
+    """`config.yaml` or an environment variable says something that cannot be; one line for people."""
+
+
+class Settings(BaseModel):
+    """What `config.yaml` says. Names are as there; times are in seconds."""
+
+    # Nameko reads more from the same file (LOGGING, HEARTBEAT), and operators may add to it.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    AMQP_URI: Annotated[Text, Field(min_length=1)] = MEMORY_BROKER
+    AUTH_DATABASE_URL: Text = ""
+    MOVIES_DATABASE_URL: Text = ""
+    REDIS_URL: Text = ""
+    DATA_FOLDER: Annotated[Text, Field(min_length=1)] = "var"
+    GATEWAY_HOST: Text = "127.0.0.1"
+    GATEWAY_PORT: Port = 8000
+    NOTIFIER_HOST: Text = "127.0.0.1"
+    NOTIFIER_PORT: Port = 8001
+    NOTIFIER_ORIGINS: Text = ""
+    TOKEN_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 3600
+    SIGNING_KEY_SECRET: Text = ""
+    RPC_TIMEOUT: Seconds = 5
+    CACHE_LIFETIME: Annotated[int, Field(ge=1, le=86400)] = 60
+    REVOCATION_REFRESH: Seconds = 30
+    DATABASE_POOL_SIZE: Annotated[int, Field(ge=1, le=1000)] = 10
+    TRANSPORT_OPTIONS: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("AUTH_DATABASE_URL", "MOVIES_DATABASE_URL")
+    @classmethod
+    def name_the_driver(cls, url: str) -> str:
+        """`postgres://` and `postgresql://` as people write them; SQLAlchemy 2.1 would read psycopg 3."""
+        for scheme in ("postgres://", "postgresql://"):
+            if url.startswith(scheme):
+                return "postgresql+psycopg2://" + url.removeprefix(scheme)
+        if url and not url.startswith("postgresql+psycopg2://"):
+            raise ValueError("must be a postgresql:// URL")
+        return url
+
+    @property
+    def origins(self) -> list[str]:
+        """The web origins that may open a socket, beside the notifier's own."""
+        return [origin.strip() for origin in self.NOTIFIER_ORIGINS.split(",") if origin.strip()]
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The settings file as Nameko reads it, environment variables put in.
+
+    Raises ConfigurationError where the file is not there or is not a YAML mapping.
+    """
+    setup_yaml_parser()
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "not valid"
+        raise ConfigurationError(f"{path}{where}: not valid YAML ({problem})") from error
+    if not isinstance(config, dict):
+        raise ConfigurationError(f"{path}: must be a mapping of settings")
+    return config
+
+
+def settings(config: Mapping[str, Any]) -> Settings:
+    """The typed view of a configuration. Raises ConfigurationError that names the setting at fault."""
+    try:
+        return Settings.model_validate(dict(config))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        shown = "" if "URL" in name or "URI" in name or "SECRET" in name else f" (it is {first['input']!r})"
+        raise ConfigurationError(f"setting {name}: {first['msg']}{shown}") from error
+
+
+def path_from_environment() -> Path:
+    """Which settings file a process without a `--config` of its own reads: `$CONFIG` or `config.yaml`."""
+    return Path(os.environ.get("CONFIG", "config.yaml"))

@@ -1,0 +1,58 @@
+"""The transactional outbox: an event is a row in the transaction that made it true.
+
+A row means «not published yet»: the relay (`broker/relay.py`) deletes it once the broker has confirmed the
+event. So a committed change is announced even if every process dies after the commit, and an aborted one
+never is.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Column, Identity, MetaData, Table, Text, insert
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Session
+
+from broker.events import Event, envelope
+
+# Its own metadata: the table is made by SCHEMA_1 in each service's migrations.
+OUTBOX = Table(
+    "outbox",
+    MetaData(),
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("envelope", JSONB, nullable=False),
+)
+
+CHANNEL = "outbox"
+
+# What the migrations of auth and movies execute. Frozen: a change is a SCHEMA_2 and a migration that runs it.
+# The notification is only a hint that spares the relay's next poll.
+SCHEMA_1 = (
+    """
+    CREATE TABLE outbox (
+        id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        source   text NOT NULL,
+        type     text NOT NULL,
+        envelope jsonb NOT NULL
+    )
+    """,
+    """
+    CREATE FUNCTION outbox_notify() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN NOTIFY outbox; RETURN NULL; END $$
+    """,
+    """
+    CREATE TRIGGER outbox_notify AFTER INSERT ON outbox
+    FOR EACH STATEMENT EXECUTE FUNCTION outbox_notify()
+    """,
+)
+
+
+def record(session: Session, event: Event, now: datetime) -> None:
+    """Announce `event` if, and only if, the transaction of `session` commits.
+
+    The order of publication is the order of the rows' ids. For events of one movie (or user) that is the
+    order of commits too, as long as the caller holds that movie's (or user's) row lock here.
+    """
+    session.execute(
+        insert(OUTBOX).values(source=event.source, type=event.type, envelope=envelope(event, now))
+    )

@@ -1,0 +1,134 @@
+"""The outbox relay: publishes what `broker.outbox` recorded, in order, each confirmed by the broker.
+
+Any number of processes run one; an advisory lock lets a single one work per database, and the others wait
+to take over. Two at once would reorder a movie's events.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+import eventlet
+import eventlet.hubs
+import kombu
+from amqp.exceptions import AMQPError
+from kombu.exceptions import KombuError
+from nameko.constants import PERSISTENT
+from nameko.extensions import DependencyProvider
+from sqlalchemy import Connection, Row, create_engine, delete, exc, select, text
+from sqlalchemy.pool import NullPool
+
+from broker import config
+from broker.events import exchange
+from broker.outbox import CHANNEL, OUTBOX
+
+_log = logging.getLogger(__name__)
+
+# Any number that nothing else in these databases locks; the same for every relay of a database.
+ADVISORY_LOCK = 0x0B0C5
+POLL_SECONDS = 0.5  # notifications are a hint, this is the truth
+TAKEOVER_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+BATCH_ROWS = 100
+PUBLISH_SECONDS = 5
+TRANSPORT_OPTIONS = {"confirm_publish": True}
+ESTABLISH = {"max_retries": 1, "interval_start": 0.1}
+BROKER_ERRORS = (AMQPError, KombuError, OSError)
+
+
+class OutboxRelay(DependencyProvider):
+    """Runs the relay of one database beside a service. It injects nothing.
+
+    `url_setting` names the setting that holds the database's URL, `source` the service whose events it relays.
+    """
+
+    def __init__(self, url_setting: str, source: str) -> None:
+        self.url_setting = url_setting
+        self.source = source
+        self._thread: Any = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._thread = self.container.spawn_managed_thread(self._run, identifier=f"{self.source} outbox relay")
+
+    def stop(self) -> None:
+        """Finish the batch at work and let go of the lock, so that another relay takes over at once."""
+        self._stopping = True
+        self._thread.wait()
+
+    def _run(self) -> None:
+        settings = config.settings(self.container.config)
+        # The lock lives as long as this connection, so it is kept out of every pool.
+        database = create_engine(
+            getattr(settings, self.url_setting),
+            poolclass=NullPool,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"connect_timeout": 3, "application_name": f"{self.source} outbox relay"},
+        )
+        while not self._stopping:
+            try:
+                with database.connect() as connection:
+                    self._relay(connection, settings.AMQP_URI)
+            except (exc.OperationalError, exc.InterfaceError, *BROKER_ERRORS) as error:
+                _log.warning("the %s relay starts again: %s", self.source, _first_line(error))
+                self._pause(RETRY_SECONDS)
+
+    def _relay(self, connection: Connection, amqp_uri: str) -> None:
+        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}):
+            self._pause(TAKEOVER_SECONDS)
+            if self._stopping:
+                return
+        _log.info("relaying the %s outbox", self.source)
+        connection.execute(text(f"LISTEN {CHANNEL}"))
+        with kombu.Connection(amqp_uri, transport_options=TRANSPORT_OPTIONS, connect_timeout=3) as broker:
+            broker.ensure_connection(timeout=PUBLISH_SECONDS, **ESTABLISH)
+            producer = broker.Producer(exchange=exchange(self.source), serializer="json")
+            producer.maybe_declare(producer.exchange)
+            while not self._stopping:
+                rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.id).limit(BATCH_ROWS)).all()
+                self._publish(connection, producer, rows)
+                if len(rows) < BATCH_ROWS:
+                    self._wait_for_more(connection)
+
+    def _publish(self, connection: Connection, producer: kombu.Producer, rows: Sequence[Row[Any]]) -> None:
+        for row in rows:
+            # Persistent and confirmed: the call returns once the broker answers for the event.
+            producer.publish(
+                row.envelope,
+                routing_key=row.type,
+                delivery_mode=PERSISTENT,
+                timeout=PUBLISH_SECONDS,
+                confirm_timeout=PUBLISH_SECONDS,
+            )
+        if rows:
+            connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_([row.id for row in rows])))
+
+    def _wait_for_more(self, connection: Connection) -> None:
+        """Return when the database has something to say, or after POLL_SECONDS.
+
+        The next query reads the notification off the connection, so it needs no reading here.
+        """
+        driver = connection.connection.driver_connection
+        if driver is None:
+            return
+        if driver.notifies:  # it came in with the last query's answer
+            driver.notifies.clear()
+            return
+        with suppress(_NoNews):
+            eventlet.hubs.trampoline(driver.fileno(), read=True, timeout=POLL_SECONDS, timeout_exc=_NoNews)
+
+    def _pause(self, seconds: float) -> None:
+        """Sleep, but not past a stop by more than a moment."""
+        until = seconds
+        while until > 0 and not self._stopping:
+            eventlet.sleep(min(until, 0.1))
+            until -= 0.1
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+class _NoNews(Exception):
+    """Nothing came in within the poll."""

@@ -1,0 +1,59 @@
+"""Nameko's RPC for a process without Nameko: the notifier, a health check. Imports no eventlet."""
+
+import time
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import kombu
+from kombu.exceptions import OperationalError
+from nameko.exceptions import deserialize
+
+from broker.errors import DeadlineExceeded, ServiceUnavailable
+
+RPC_EXCHANGE = kombu.Exchange("nameko-rpc", type="topic", durable=True)
+TRANSIENT = 1
+
+
+def outcome(body: Mapping[str, Any]) -> Any:
+    """The result that a reply carries; raises the error that it carries instead."""
+    if error := body.get("error"):
+        raise deserialize(error)
+    return body["result"]
+
+
+def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) -> Any:
+    """Call `method` (`"auth.status"`) over `connection` and wait for its answer.
+
+    Raises ServiceUnavailable where the broker cannot be reached, DeadlineExceeded after `seconds` without
+    an answer, and what the service itself raised.
+    """
+    replies: list[Mapping[str, Any]] = []
+    correlation_id = uuid.uuid4().hex
+
+    def receive(body: Mapping[str, Any], message: kombu.Message) -> None:
+        message.ack()
+        if message.properties.get("correlation_id") == correlation_id:
+            replies.append(body)
+
+    reply_to = f"rpc.reply-{correlation_id}"
+    queue = kombu.Queue(reply_to, RPC_EXCHANGE, routing_key=reply_to, exclusive=True, auto_delete=True)
+    deadline = time.monotonic() + seconds
+    try:
+        with connection.channel() as channel, kombu.Consumer(channel, [queue], callbacks=[receive]):
+            kombu.Producer(channel, RPC_EXCHANGE).publish(
+                {"args": args, "kwargs": {}},
+                routing_key=method,
+                serializer="json",
+                delivery_mode=TRANSIENT,
+                reply_to=reply_to,
+                correlation_id=correlation_id,
+                expiration=seconds,
+            )
+            while not replies:
+                connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
+    except TimeoutError as error:
+        raise DeadlineExceeded from error
+    except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+        raise ServiceUnavailable from error
+    return outcome(replies[0])
