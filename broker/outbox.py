@@ -46,6 +46,8 @@ SCHEMA_1 = (
     """,
 )
 
+DROP_1 = ("DROP TABLE outbox", "DROP FUNCTION outbox_notify()")
+
 
 def record(session: Session, event: Event, now: datetime) -> None:
     """Announce `event` if, and only if, the transaction of `session` commits.

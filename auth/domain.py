@@ -1,0 +1,100 @@
+"""Pure rules of accounts: passwords, access tokens, signing keys."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from typing import Any, Final, Protocol
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from jwt.algorithms import OKPAlgorithm
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from broker.tokens import ALGORITHM, ISSUER
+
+ROLES: Final = ("user", "moderator", "admin")
+# Keys stay published this much longer than the last token they signed lives.
+RETIREMENT_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class TokenSettings:
+    """`lifetime` in seconds; `secret` encrypts the signing keys at rest, empty for not at all."""
+
+    lifetime: int
+    secret: str
+
+
+class PasswordHasher(Protocol):
+    """Hashes passwords without stopping other work; both raise ServiceUnavailable when too busy."""
+
+    def hash(self, password: str) -> str: ...
+
+    def matches(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password is right; None stands for nobody's hash and costs as much."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """An Ed25519 key; `pem` is PKCS #8, encrypted where the installation has a secret for it."""
+
+    kid: str
+    pem: str
+
+
+def hash_password(password: str) -> str:
+    """A salted scrypt hash (n=32768, r=8, p=1: some 32 MiB and tens of milliseconds of a core)."""
+    return generate_password_hash(password, method="scrypt")
+
+
+def password_matches(password_hash: str, password: str) -> bool:
+    """Whether `password` is the one that was hashed; costs as much as hashing it."""
+    return check_password_hash(password_hash, password)
+
+
+@cache
+def unknown_user_hash() -> str:
+    """What a password is checked against when nobody has the e-mail address, so that it takes as long."""
+    return hash_password(secrets.token_hex())
+
+
+def new_signing_key(secret: str) -> SigningKey:
+    """A fresh key, encrypted with `secret` unless that is empty."""
+    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if secret:
+        encryption = serialization.BestAvailableEncryption(secret.encode())
+    pem = Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption
+    )
+    return SigningKey(kid=secrets.token_hex(8), pem=pem.decode())
+
+
+@cache
+def private_key(key: SigningKey, secret: str) -> Ed25519PrivateKey:
+    """The key itself. Raises ValueError or TypeError where `secret` is not the one it was made with."""
+    loaded = serialization.load_pem_private_key(key.pem.encode(), secret.encode() or None)
+    assert isinstance(loaded, Ed25519PrivateKey)  # noqa: S101 - new_signing_key makes no other
+    return loaded
+
+
+def public_jwk(key: SigningKey, secret: str) -> dict[str, Any]:
+    """The public half as a JSON Web Key (RFC 8037)."""
+    jwk: dict[str, Any] = OKPAlgorithm.to_jwk(private_key(key, secret).public_key(), as_dict=True)
+    return {**jwk, "kid": key.kid, "use": "sig", "alg": ALGORITHM}
+
+
+def access_token(
+    key: SigningKey, secret: str, user_id: int, username: str, session: str, *, now: datetime, lifetime: int
+) -> str:
+    """A JWT that speaks for the user in `session` until `lifetime` seconds after `now`."""
+    claims = {
+        "iss": ISSUER,
+        "sub": str(user_id),
+        "name": username,
+        "sid": session,
+        "iat": now,
+        "exp": now + timedelta(seconds=lifetime),
+    }
+    return jwt.encode(claims, private_key(key, secret), algorithm=ALGORITHM, headers={"kid": key.kid})

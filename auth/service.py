@@ -1,0 +1,112 @@
+"""Auth's entry points."""
+
+from typing import Any
+
+from nameko.timer import timer
+
+from auth import commands, handlers
+from auth.providers import Clock, Passwords, Tokens
+from broker import database
+from broker.database import Database
+from broker.relay import OutboxRelay
+from broker.rpc import rpc
+from broker.validation import check_id, parse
+
+
+class AuthService:
+    """Accounts, sessions and the keys that sign access tokens, over RPC as `auth`."""
+
+    name = "auth"
+
+    transaction = Database("AUTH_DATABASE_URL")
+    relay = OutboxRelay("AUTH_DATABASE_URL", source="auth")
+    passwords = Passwords()
+    tokens = Tokens()
+    now = Clock()
+
+    @rpc(sensitive_arguments="fields")
+    def register(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Open an account from `{username, email, password, confirm_password}`; answers its profile.
+
+        Raises Invalid: a field is wrong, the passwords differ, the username or the e-mail is taken.
+        """
+        return handlers.register(
+            self.transaction, self.passwords, parse(commands.Register, fields), self.now()
+        )
+
+    @rpc(sensitive_arguments="fields")
+    def login(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """Start a session from `{email, password}`.
+
+        Answers `{access_token, token_type, expires_in (seconds), user (the username)}`.
+        Raises Invalid, and Unauthenticated for a wrong pair.
+        """
+        command = parse(commands.Login, fields)
+        return handlers.login(self.transaction, self.passwords, self.tokens, command, self.now())
+
+    @rpc
+    def logout(self, user_id: int, session: str) -> None:
+        """End one session: its tokens are refused everywhere from then on. Raises NotFound (user)."""
+        handlers.logout(self.transaction, check_id(user_id), session, self.now())
+
+    @rpc
+    def profile(self, user_id: int) -> dict[str, Any]:
+        """`{id, username, email, role, joined}`, for the user alone. Raises NotFound."""
+        return handlers.profile(self.transaction, check_id(user_id))
+
+    @rpc
+    def public_profile(self, user_id: int) -> dict[str, Any]:
+        """`{id, username, joined}`, for everyone. Raises NotFound."""
+        return handlers.public_profile(self.transaction, check_id(user_id))
+
+    @rpc(sensitive_arguments="fields")
+    def update_profile(self, user_id: int, session: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Change any of `{username, email, password (with current_password)}`; answers the profile.
+
+        A new password ends every session but `session`. Raises Invalid and NotFound.
+        """
+        command = parse(commands.UpdateProfile, fields)
+        return handlers.update_profile(
+            self.transaction, self.passwords, check_id(user_id), session, command, self.now()
+        )
+
+    @rpc
+    def delete_account(self, user_id: int) -> None:
+        """Close an account and end its sessions; its reviews stay, unsigned. Raises NotFound."""
+        handlers.delete_account(self.transaction, check_id(user_id), self.now())
+
+    @rpc
+    def set_role(self, username: str, role: str) -> dict[str, Any]:
+        """Make a user `user`, `moderator` or `admin`, at once and everywhere; answers the profile.
+
+        For operators. Raises Invalid (role) and NotFound (user).
+        """
+        return handlers.set_role(self.transaction, username, role, self.now())
+
+    @rpc
+    def rotate_keys(self) -> str:
+        """Sign with a fresh key from now on; answers its id. Tokens of the old one stay good. For operators."""
+        return handlers.rotate_keys(self.transaction, self.tokens, self.now())
+
+    @rpc
+    def public_keys(self) -> list[dict[str, Any]]:
+        """The public keys that verify access tokens, as JSON Web Keys."""
+        return handlers.public_keys(self.transaction, self.tokens, self.now())
+
+    @rpc
+    def verification(self) -> dict[str, Any]:
+        """All that it takes to check access tokens.
+
+        `{"keys": [JSON Web Key], "revoked": [{"session", "expires_at" (seconds since 1970)}],
+        "staff": [{"user_id", "role"}]}`.
+        """
+        return handlers.verification(self.transaction, self.tokens, self.now())
+
+    @rpc
+    def status(self) -> dict[str, str]:
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
+        return database.status(self.transaction)
+
+    @timer(interval=3600)
+    def forget_expired_sessions(self) -> None:
+        handlers.forget_expired_sessions(self.transaction, self.now())

@@ -1,0 +1,26 @@
+"""Runs a service's Alembic history on the database that a setting names."""
+
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+from broker import config
+
+# One migration at a time per database, however many containers start together.
+MIGRATION_LOCK = 0xA1E0B1C
+
+
+def run(url_setting: str) -> None:
+    """What each `migrations/env.py` does: upgrade online, in one transaction, under a lock.
+
+    Raises ConfigurationError where the setting is empty.
+    """
+    settings = config.settings(config.read(config.path_from_environment()))
+    url = context.config.attributes.get("url") or getattr(settings, url_setting)
+    if not url:
+        raise config.ConfigurationError(f"setting {url_setting} is empty: there is no database to migrate")
+    engine = create_engine(url, poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        context.configure(connection=connection)
+        with context.begin_transaction():
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            context.run_migrations()

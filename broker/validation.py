@@ -1,0 +1,108 @@
+"""Validation of what comes from outside: field types that the services share, and errors that name the field."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from broker.errors import Invalid
+
+Model = TypeVar("Model", bound=BaseModel)
+
+MAX_ID = 2**63 - 1
+PAGE_MAX = 1000
+PAGE_DEFAULT = 100
+
+
+class Body(BaseModel):
+    """A JSON object from outside: exact types, no unknown fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Parameters(BaseModel):
+    """Query parameters: everything arrives as a string and is read as what it should be."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _storable(text: str) -> str:
+    # PostgreSQL refuses NUL, and UTF-8 has no lone surrogates.
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not hold NUL or broken characters")
+    return text
+
+
+def _date(value: object) -> object:
+    if isinstance(value, str):
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
+            raise ValueError("must be a date as YYYY-MM-DD")
+        try:
+            return date.fromisoformat(value)
+        except ValueError as error:
+            raise ValueError("must be a date that exists") from error
+    return value
+
+
+Line = Annotated[str, AfterValidator(str.strip), AfterValidator(_storable)]
+Day = Annotated[date, BeforeValidator(_date)]
+Id = Annotated[int, Field(ge=1, le=MAX_ID)]
+Limit = Annotated[int, Field(ge=1, le=PAGE_MAX)]
+Cursor = Annotated[str, Field(max_length=1000)]
+
+
+def parse(model: type[Model], data: object) -> Model:
+    """`data` as a `model`. Raises Invalid with what is wrong with each field."""
+    if not isinstance(data, Mapping):
+        raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
+    try:
+        return model.model_validate(dict(data))
+    except ValidationError as error:
+        raise Invalid(errors=_reasons(error)) from error
+
+
+def check_id(value: object, field: str = "id") -> int:
+    """`value` as the id of a row. Raises Invalid that names `field`."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_ID:
+        return value
+    raise Invalid(errors={field: f"must be a whole number from 1 to {MAX_ID}"})
+
+
+_WORDING = {
+    "missing": "is required",
+    "extra_forbidden": "is not a known field",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_parsing_size": "is too large",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "date_type": "must be a date as YYYY-MM-DD",
+    "string_too_short": "must have at least {min_length} character(s)",
+    "string_too_long": "must have at most {max_length} characters",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "multiple_of": "must be in steps of {multiple_of}",
+    "literal_error": "must be {expected}",
+    "url_scheme": "must be an http or https URL",
+    "url_parsing": "must be a URL",
+}
+
+
+def _reasons(error: ValidationError) -> dict[str, str]:
+    reasons: dict[str, str] = {}
+    for detail in error.errors():
+        field = ".".join(str(part) for part in detail["loc"]) or "body"
+        wording = _WORDING.get(detail["type"])
+        if wording is None:
+            reason = detail["msg"].removeprefix("Value error, ")
+        else:
+            reason = wording.format(**detail.get("ctx", {}))
+        reasons.setdefault(field, reason)
+    return reasons

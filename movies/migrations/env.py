@@ -1,0 +1,5 @@
+"""Alembic's entry to movies's history."""
+
+from broker import migration
+
+migration.run("MOVIES_DATABASE_URL")
