@@ -80,7 +80,7 @@ class Event(_Strict):
         raise NotImplementedError
 
 
-class _MovieEvent(Event):
+class MovieEvent(Event):
     source: ClassVar[str] = "movies"
     # Ascending per movie, over movie and review events alike.
     version: int
@@ -91,19 +91,19 @@ class _MovieEvent(Event):
         return f"movies/{self.movie.id}"
 
 
-class MovieCreated(_MovieEvent):
+class MovieCreated(MovieEvent):
     type: ClassVar[str] = "movie_created"
 
 
-class MovieUpdated(_MovieEvent):
+class MovieUpdated(MovieEvent):
     type: ClassVar[str] = "movie_updated"
 
 
-class MovieDeleted(_MovieEvent):
+class MovieDeleted(MovieEvent):
     type: ClassVar[str] = "movie_deleted"
 
 
-class _ReviewEvent(Event):
+class ReviewEvent(Event):
     source: ClassVar[str] = "movies"
     version: int
     movie: MovieReference
@@ -114,19 +114,19 @@ class _ReviewEvent(Event):
         return f"reviews/{self.review.id}"
 
 
-class ReviewCreated(_ReviewEvent):
+class ReviewCreated(ReviewEvent):
     type: ClassVar[str] = "review_created"
 
 
-class ReviewUpdated(_ReviewEvent):
+class ReviewUpdated(ReviewEvent):
     type: ClassVar[str] = "review_updated"
 
 
-class ReviewDeleted(_ReviewEvent):
+class ReviewDeleted(ReviewEvent):
     type: ClassVar[str] = "review_deleted"
 
 
-class _UserEvent(Event):
+class UserEvent(Event):
     source: ClassVar[str] = "auth"
     # Ascending per user.
     version: int
@@ -137,22 +137,22 @@ class _UserEvent(Event):
         return f"users/{self.user.id}"
 
 
-class UserRegistered(_UserEvent):
+class UserRegistered(UserEvent):
     type: ClassVar[str] = "user_registered"
 
 
-class UserUpdated(_UserEvent):
+class UserUpdated(UserEvent):
     """The username or the role changed (an e-mail address or a password is nobody else's business)."""
 
     type: ClassVar[str] = "user_updated"
     role: str
 
 
-class UserDeleted(_UserEvent):
+class UserDeleted(UserEvent):
     type: ClassVar[str] = "user_deleted"
 
 
-class SessionRevoked(_UserEvent):
+class SessionRevoked(UserEvent):
     """The tokens of this session are refused from now on; it would have ended by itself at `expires_at`."""
 
     type: ClassVar[str] = "session_revoked"

@@ -1,0 +1,77 @@
+"""`python -m broker.health auth`: whether the service answers, for a container's health check.
+
+It asks the service's `status` RPC, prints one line, and exits 0 for a service that is well and 1 otherwise.
+
+Where several replicas run, RabbitMQ hands the question to any of them, so this shows that the service
+answers and not that this container does. A replica whose process ended is seen by Docker, which starts it
+again. One that hangs is seen by RabbitMQ: it misses its heartbeats (`HEARTBEAT` of `config.yaml`), its
+connection is closed, and what it was given goes to the others. Until then some of these checks get no answer
+in time, in whichever container asked.
+"""
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import kombu
+
+from broker import config
+from broker.errors import PlatformError
+from broker.rpc_client import call
+
+Verdict = tuple[bool, str]
+
+
+def ask(service: str, settings_file: Path, seconds: float) -> Verdict:
+    """Whether `service` (`"auth"`, `"movies"`) is well, and a few words that say so or why not."""
+    try:
+        settings = config.settings(config.read(settings_file))
+        with kombu.Connection(settings.AMQP_URI, connect_timeout=seconds) as connection:
+            status = call(connection, f"{service}.status", seconds=seconds)
+    except (config.ConfigurationError, PlatformError) as error:
+        return False, str(error)
+    except Exception as error:
+        # A URL that is none, a service that has no such method: a line too, without what a URL may hold.
+        return False, type(error).__name__
+    return status["status"] == "OK", f"{status['status']}, database {status['database']}"
+
+
+def within(seconds: float, check: Callable[[], Verdict]) -> Verdict:
+    """The verdict of `check`, or a bad one after `seconds`.
+
+    On a thread, because no timeout of ours reaches the look-up of a host name or a half-open connection.
+    """
+    verdicts: SimpleQueue[Verdict] = SimpleQueue()
+    threading.Thread(target=lambda: verdicts.put(check()), daemon=True).start()
+    try:
+        return verdicts.get(timeout=seconds)
+    except Empty:
+        return False, f"no answer in {seconds:g} s"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m broker.health",
+        description="Ask a service whether it is well. Exits 0 if it is, 1 if not.",
+    )
+    parser.add_argument("service", choices=("auth", "movies"))
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=config.path_from_environment(),
+        help="the settings file (%(default)s)",
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=4.0, help="seconds to wait for the answer (%(default)g)"
+    )
+    options = parser.parse_args()
+    healthy, line = within(options.timeout, lambda: ask(options.service, options.config, options.timeout))
+    print(f"{options.service}: {line}")
+    return 0 if healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,27 @@
+#!/bin/bash
+# Run once by the official PostgreSQL image, on an empty data folder: a role and a database for each service, neither
+# of which can open the other's. Passwords come from AUTH_DATABASE_PASSWORD and MOVIES_DATABASE_PASSWORD.
+set -euo pipefail
+
+as_superuser() {
+    psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username="${POSTGRES_USER:-postgres}" "$@"
+}
+
+# create NAME PASSWORD: a role, and a database that is its own. The password travels by the environment and psql
+# quotes it, so it may hold anything and no process list shows it.
+create() {
+    ROLE_PASSWORD="$2" as_superuser --dbname=postgres --set=name="$1" <<'SQL'
+\getenv password ROLE_PASSWORD
+CREATE ROLE :"name" LOGIN PASSWORD :'password';
+CREATE DATABASE :"name" OWNER :"name";
+REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
+SQL
+}
+
+create auth "${AUTH_DATABASE_PASSWORD:?is not set}"
+create movies "${MOVIES_DATABASE_PASSWORD:?is not set}"
+
+# Every role may connect to these by default.
+as_superuser --dbname=postgres --command='REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC'
+# Search by trigrams. Made here so that movies finds it there whatever its role may create.
+as_superuser --dbname=movies --command='CREATE EXTENSION IF NOT EXISTS pg_trgm'

@@ -1,0 +1,1 @@
+"""Films, TV shows and their reviews."""

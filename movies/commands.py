@@ -1,0 +1,127 @@
+"""What may be asked of movies, validated."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from broker.errors import Invalid
+from broker.validation import PAGE_DEFAULT, Body, Cursor, Day, Id, Limit, Line, Parameters, parse
+from movies.domain import Actor, genres
+
+
+def _web_address(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("must be an http or https URL")
+    return url
+
+
+Title = Annotated[Line, Field(max_length=300), AfterValidator(lambda text: _present(text))]
+Genre = Annotated[Line, Field(max_length=300), AfterValidator(lambda text: ", ".join(genres(text)))]
+Kind = Literal["movie", "tv"]
+Prior = Annotated[float, Field(ge=0, le=10)]
+Stars = Annotated[float, Field(ge=1, le=10, multiple_of=0.5)]
+
+
+def _present(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return text
+
+
+class CreateMovie(Body):
+    """`rating` is the prior: a critic's or an imported score, 0 to 10."""
+
+    title: Title
+    description: Annotated[Line, Field(max_length=10_000)] = ""
+    rating: Prior | None = None
+    genre: Genre = ""
+    poster_url: Annotated[Line, Field(max_length=2000), AfterValidator(_web_address)] = ""
+    release_date: Day | None = None
+    kind: Kind = "movie"
+    director: Annotated[Line, Field(max_length=300)] = ""
+
+
+class UpdateMovie(CreateMovie):
+    """Any of the fields; what is not sent stays."""
+
+    title: Title = ""
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were sent. Raises Invalid where none was."""
+        if not self.model_fields_set:
+            raise Invalid("There is nothing to change", {"body": "needs at least one field"})
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class CreateReview(Body):
+    title: Annotated[Title, Field(max_length=200)]
+    rating: Stars
+    body: Annotated[Line, Field(max_length=20_000)] = ""
+    spoiler: bool = False
+
+
+class UpdateReview(Body):
+    """Any of the fields; what is not sent stays."""
+
+    title: Annotated[Title, Field(max_length=200)] = ""
+    rating: Stars = 1.0
+    body: Annotated[Line, Field(max_length=20_000)] = ""
+    spoiler: bool = False
+
+    def changes(self) -> dict[str, Any]:
+        """The fields that were sent. Raises Invalid where none was."""
+        if not self.model_fields_set:
+            raise Invalid("There is nothing to change", {"body": "needs at least one field"})
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class Page(Parameters):
+    limit: Limit = PAGE_DEFAULT
+    cursor: Cursor | None = None
+
+
+class PopularPage(Parameters):
+    limit: Limit = 10
+
+
+class ReviewPage(Page):
+    sort: Literal["newest", "highest", "lowest", "likes"] = "newest"
+
+
+class Search(Page):
+    """`title`: a part of it; `genre`: one of its genres; `q`: full text, which forgives a typo."""
+
+    title: Annotated[Line, Field(max_length=300)] = ""
+    genre: Annotated[Line, Field(max_length=100)] = ""
+    director: Annotated[Line, Field(max_length=300)] = ""
+    q: Annotated[Line, Field(max_length=300)] = ""
+    kind: Kind | None = None
+    min_rating: Prior | None = None
+    max_rating: Prior | None = None
+    year_from: Annotated[int, Field(ge=1, le=9999)] | None = None
+    year_to: Annotated[int, Field(ge=1, le=9999)] | None = None
+    sort: Literal["relevance", "rating", "popular", "newest", "oldest", "title"] | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Search":
+        if self.sort == "relevance" and not self.q:
+            raise Invalid(errors={"sort": "relevance needs q"})
+        return self
+
+    @property
+    def order(self) -> str:
+        """What the results are sorted by."""
+        if self.sort is None:
+            return "relevance" if self.q else "rating"
+        return {"newest": "latest", "oldest": "earliest"}.get(self.sort, self.sort)
+
+
+class _ActorFields(Body):
+    id: Id
+    username: Annotated[str, Field(min_length=1, max_length=100)]
+    role: Literal["user", "moderator", "admin"] = "user"
+
+
+def actor(fields: object) -> Actor:
+    """Who asks, from `{id, username, role?}`. Raises Invalid."""
+    return Actor(**parse(_ActorFields, fields).model_dump())

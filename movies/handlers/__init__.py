@@ -1,0 +1,1 @@
+"""Movies' use cases, one function each; each owns its transaction."""

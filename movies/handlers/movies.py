@@ -1,0 +1,122 @@
+"""Use cases of movies."""
+
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Row
+
+from broker import outbox
+from broker.database import Transaction
+from broker.errors import Forbidden, NotFound
+from broker.events import MovieCreated, MovieDeleted, MovieUpdated
+from movies import commands, presentation
+from movies.domain import Actor, Aggregate
+from movies.storage import movies as storage
+
+NOT_FOUND = "Movie not found"
+
+
+class Cache(Protocol):
+    """Pages of results; see `providers.PageCache`."""
+
+    def key(self, kind: str, asked: dict[str, Any]) -> str | None: ...
+
+    def get(self, key: str | None) -> Any: ...
+
+    def put(self, key: str | None, page: Any) -> None: ...
+
+    def invalidate(self) -> None: ...
+
+
+def get(transaction: Transaction, movie_id: int) -> dict[str, Any]:
+    with transaction() as session:
+        return presentation.movie(known(storage.get(session, movie_id)))
+
+
+def list_page(transaction: Transaction, asked: commands.Page) -> dict[str, Any]:
+    with transaction() as session:
+        rows, next_cursor = storage.newest_last(session, asked)
+    return {"data": [presentation.movie(row) for row in rows], "next_cursor": next_cursor}
+
+
+def popular(transaction: Transaction, cache: Cache, asked: commands.PopularPage) -> dict[str, Any]:
+    key = cache.key("popular", asked.model_dump())
+    if (page := cache.get(key)) is not None:
+        return {**page, "cached": True}
+    with transaction() as session:
+        rows = storage.popular(session, asked.limit)
+    page = {"data": [presentation.movie(row) for row in rows]}
+    cache.put(key, page)
+    return {**page, "cached": False}
+
+
+def search(transaction: Transaction, cache: Cache, asked: commands.Search) -> dict[str, Any]:
+    key = cache.key("search", asked.model_dump())
+    if (page := cache.get(key)) is not None:
+        return {**page, "cached": True}
+    with transaction() as session:
+        rows, next_cursor = storage.search(session, asked)
+    page = {"data": [presentation.movie(row) for row in rows], "next_cursor": next_cursor}
+    cache.put(key, page)
+    return {**page, "cached": False}
+
+
+def create(
+    transaction: Transaction,
+    cache: Cache,
+    command: commands.CreateMovie,
+    actor: Actor | None,
+    now: datetime,
+) -> int:
+    """The new movie's id. A movie without an actor belongs to nobody but moderators and admins."""
+    with transaction() as session:
+        row = storage.add(session, command.model_dump(), actor.id if actor else None, now)
+        outbox.record(session, presentation.movie_event(MovieCreated, row, row.version), now)
+    cache.invalidate()
+    return int(row.id)
+
+
+def update(
+    transaction: Transaction,
+    cache: Cache,
+    movie_id: int,
+    command: commands.UpdateMovie,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    changes = command.changes()
+    with transaction() as session:
+        before = _changeable(storage.lock(session, movie_id), actor)
+        storage.change(session, before, changes, now)
+        prior = changes.get("rating", before.prior)
+        version = storage.save_aggregate(session, movie_id, prior, aggregate(before))
+        after = known(storage.get(session, movie_id))
+        outbox.record(session, presentation.movie_event(MovieUpdated, after, version), now)
+    cache.invalidate()
+
+
+def delete(transaction: Transaction, cache: Cache, movie_id: int, actor: Actor, now: datetime) -> None:
+    """Its reviews go with it; `movie_deleted` stands for them all."""
+    with transaction() as session:
+        row = _changeable(storage.lock(session, movie_id), actor)
+        storage.remove(session, movie_id)
+        outbox.record(session, presentation.movie_event(MovieDeleted, row, row.version + 1), now)
+    cache.invalidate()
+
+
+def known(row: Row[Any] | None) -> Row[Any]:
+    """Raises NotFound for a movie that is not there."""
+    if row is None:
+        raise NotFound(NOT_FOUND)
+    return row
+
+
+def aggregate(row: Row[Any]) -> Aggregate:
+    return Aggregate(row.review_count, row.rating_sum, row.popularity)
+
+
+def _changeable(row: Row[Any] | None, actor: Actor) -> Row[Any]:
+    row = known(row)
+    if not actor.may_change_movie(row.created_by):
+        raise Forbidden("Only who added the movie, moderators and admins may do this")
+    return row

@@ -1,0 +1,139 @@
+"""Use cases of reviews, likes and reviewers."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row
+from sqlalchemy.orm import Session
+
+from broker import outbox
+from broker.database import Transaction
+from broker.errors import Conflict, Forbidden, NotFound
+from broker.events import ReviewCreated, ReviewDeleted, ReviewUpdated
+from movies import commands, domain, presentation
+from movies.domain import Actor
+from movies.handlers.movies import Cache, aggregate, known
+from movies.storage import movies as movie_storage
+from movies.storage import reviews as storage
+
+NOT_FOUND = "Review not found"
+
+
+def create(
+    transaction: Transaction,
+    cache: Cache,
+    movie_id: int,
+    command: commands.CreateReview,
+    actor: Actor,
+    now: datetime,
+) -> int:
+    with transaction() as session:
+        movie = known(movie_storage.lock(session, movie_id))
+        review = storage.add(session, movie_id, actor, command.model_dump(), now)
+        if review is None:
+            raise Conflict("You have already reviewed this movie")
+        after = aggregate(movie).with_review(command.rating, now)
+        version = movie_storage.save_aggregate(session, movie_id, movie.prior, after)
+        outbox.record(session, presentation.review_event(ReviewCreated, review, movie, version), now)
+    cache.invalidate()
+    return int(review.id)
+
+
+def update(
+    transaction: Transaction,
+    cache: Cache,
+    review_id: int,
+    command: commands.UpdateReview,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    changes = command.changes()
+    with transaction() as session:
+        movie, before = _locked(session, review_id)
+        if before.user_id != actor.id:
+            raise Forbidden("Only its writer may change a review")
+        review = storage.change(session, review_id, changes, now)
+        after = aggregate(movie).with_rating_changed(before.rating, review.rating)
+        version = movie_storage.save_aggregate(session, movie.id, movie.prior, after)
+        outbox.record(session, presentation.review_event(ReviewUpdated, review, movie, version), now)
+    cache.invalidate()
+
+
+def delete(transaction: Transaction, cache: Cache, review_id: int, actor: Actor, now: datetime) -> None:
+    with transaction() as session:
+        movie, review = _locked(session, review_id)
+        if not actor.may_delete_review(review.user_id):
+            raise Forbidden("Only its writer, moderators and admins may delete a review")
+        storage.remove(session, review_id)
+        popularity = domain.popularity_without(movie.popularity, review.created_at)
+        if popularity is None:
+            popularity = domain.popularity(storage.moments(session, movie.id))
+        after = aggregate(movie).without_review(review.rating, popularity)
+        version = movie_storage.save_aggregate(session, movie.id, movie.prior, after)
+        outbox.record(session, presentation.review_event(ReviewDeleted, review, movie, version), now)
+    cache.invalidate()
+
+
+def get(transaction: Transaction, review_id: int) -> dict[str, Any]:
+    with transaction() as session:
+        return presentation.review(_known(storage.get(session, review_id)))
+
+
+def of_movie(transaction: Transaction, movie_id: int, asked: commands.ReviewPage) -> dict[str, Any]:
+    with transaction() as session:
+        known(movie_storage.get(session, movie_id))
+        rows, next_cursor = storage.of_movie(session, movie_id, asked)
+    return {"data": [presentation.review(row) for row in rows], "next_cursor": next_cursor}
+
+
+def of_user(transaction: Transaction, user_id: int, asked: commands.Page) -> dict[str, Any]:
+    with transaction() as session:
+        rows, next_cursor = storage.of_user(session, user_id, asked)
+    return {"data": [presentation.review(row) for row in rows], "next_cursor": next_cursor}
+
+
+def count_of_user(transaction: Transaction, user_id: int) -> int:
+    with transaction() as session:
+        return storage.count_of_user(session, user_id)
+
+
+def ratings(transaction: Transaction, movie_id: int) -> dict[str, int]:
+    with transaction() as session:
+        known(movie_storage.get(session, movie_id))
+        counts = storage.histogram(session, movie_id)
+    return {str(rating): counts.get(rating, 0) for rating in range(1, 11)}
+
+
+def like(transaction: Transaction, review_id: int, actor: Actor, *, wanted: bool) -> int:
+    """The review's likes after the actor's is there (`wanted`) or gone."""
+    with transaction() as session:
+        review = _known(storage.get(session, review_id, lock=True))
+        if review.user_id == actor.id:
+            raise Forbidden("You may not like your own review")
+        change = storage.like if wanted else storage.unlike
+        return change(session, review_id, actor.id)
+
+
+def rename_reviewer(transaction: Transaction, user_id: int, username: str, version: int) -> None:
+    with transaction() as session:
+        storage.know_reviewer(session, user_id, username, version)
+
+
+def forget_user(transaction: Transaction, user_id: int) -> None:
+    with transaction() as session:
+        storage.unsign(session, user_id)
+        movie_storage.disown(session, user_id)
+
+
+def _locked(session: Session, review_id: int) -> tuple[Row[Any], Row[Any]]:
+    """The review's movie, locked, and the review as it is under that lock."""
+    review = _known(storage.get(session, review_id))
+    movie = movie_storage.lock(session, review.movie_id)
+    review = _known(storage.get(session, review_id, lock=True))
+    return known(movie), review
+
+
+def _known(row: Row[Any] | None) -> Row[Any]:
+    if row is None:
+        raise NotFound(NOT_FOUND)
+    return row

@@ -1,0 +1,161 @@
+"""Movies' entry points."""
+
+from typing import Any
+
+from nameko.events import event_handler
+
+from broker import database
+from broker.database import Database
+from broker.events import Envelope
+from broker.relay import OutboxRelay
+from broker.rpc import rpc
+from broker.validation import check_id, parse
+from movies import commands
+from movies.handlers import movies, reviews
+from movies.providers import Cache, Clock
+
+Fields = dict[str, Any]
+
+
+class MoviesService:
+    """Films, TV shows and their reviews, over RPC as `movies`.
+
+    `actor` is always who asks: `{"id": int, "username": str, "role": "user" | "moderator" | "admin"}`; the
+    caller vouches for it. Ids are whole numbers from 1. Movies and reviews are objects as the REST API gives
+    them. Every method may raise Invalid (errors by field) and ServiceUnavailable.
+    """
+
+    name = "movies"
+
+    transaction = Database("MOVIES_DATABASE_URL")
+    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies")
+    cache = Cache()
+    now = Clock()
+
+    @rpc
+    def get(self, movie_id: int) -> Fields:
+        """One movie. Raises NotFound."""
+        return movies.get(self.transaction, check_id(movie_id))
+
+    @rpc
+    def list_page(self, parameters: Fields) -> Fields:
+        """All movies, the newest id last: `{"data": [movie], "next_cursor": str | None}`.
+
+        `parameters`: `limit` (1 to 1,000; 100), `cursor`.
+        """
+        return movies.list_page(self.transaction, parse(commands.Page, parameters))
+
+    @rpc
+    def popular(self, parameters: Fields) -> Fields:
+        """What people review now: `{"data": [movie], "cached": bool}`. `parameters`: `limit` (10)."""
+        return movies.popular(self.transaction, self.cache, parse(commands.PopularPage, parameters))
+
+    @rpc
+    def search(self, parameters: Fields) -> Fields:
+        """The movies that fit: `{"data": [movie], "next_cursor": str | None, "cached": bool}`.
+
+        `parameters`: any of `title, genre, director, q, kind, min_rating, max_rating, year_from, year_to,
+        sort, limit, cursor`; see `commands.Search`.
+        """
+        return movies.search(self.transaction, self.cache, parse(commands.Search, parameters))
+
+    @rpc
+    def create(self, fields: Fields, actor: Fields) -> int:
+        """Add a movie (`title`, and what else a movie has; `rating` is its prior); answers its id."""
+        command = parse(commands.CreateMovie, fields)
+        return movies.create(self.transaction, self.cache, command, commands.actor(actor), self.now())
+
+    @rpc
+    def update(self, movie_id: int, fields: Fields, actor: Fields) -> None:
+        """Change any of a movie's fields. Raises NotFound, and Forbidden unless it is the actor's or staff."""
+        command = parse(commands.UpdateMovie, fields)
+        who = commands.actor(actor)
+        movies.update(self.transaction, self.cache, check_id(movie_id), command, who, self.now())
+
+    @rpc
+    def delete(self, movie_id: int, actor: Fields) -> None:
+        """Delete a movie with its reviews. Raises NotFound, and Forbidden as `update` does."""
+        movies.delete(self.transaction, self.cache, check_id(movie_id), commands.actor(actor), self.now())
+
+    @rpc
+    def clear_cache(self) -> None:
+        """Forget every cached page."""
+        self.cache.clear()
+
+    @rpc
+    def create_review(self, movie_id: int, fields: Fields, actor: Fields) -> int:
+        """Review a movie: `{title, rating (1 to 10 in halves), body?, spoiler?}`; answers the review's id.
+
+        Raises NotFound (movie) and Conflict (the actor has reviewed it already).
+        """
+        command = parse(commands.CreateReview, fields)
+        who = commands.actor(actor)
+        return reviews.create(self.transaction, self.cache, check_id(movie_id), command, who, self.now())
+
+    @rpc
+    def update_review(self, review_id: int, fields: Fields, actor: Fields) -> None:
+        """Change any of a review's fields. Raises NotFound, and Forbidden for another's."""
+        command = parse(commands.UpdateReview, fields)
+        who = commands.actor(actor)
+        reviews.update(self.transaction, self.cache, check_id(review_id), command, who, self.now())
+
+    @rpc
+    def delete_review(self, review_id: int, actor: Fields) -> None:
+        """Delete a review. Raises NotFound, and Forbidden for another's, unless the actor is staff."""
+        who = commands.actor(actor)
+        reviews.delete(self.transaction, self.cache, check_id(review_id), who, self.now())
+
+    @rpc
+    def get_review(self, review_id: int) -> Fields:
+        """One review. Raises NotFound."""
+        return reviews.get(self.transaction, check_id(review_id))
+
+    @rpc
+    def reviews_of_movie(self, movie_id: int, parameters: Fields) -> Fields:
+        """A movie's reviews: `{"data": [review], "next_cursor": str | None}`. Raises NotFound.
+
+        `parameters`: `sort` (newest, highest, lowest or likes), `limit` (100), `cursor`.
+        """
+        return reviews.of_movie(
+            self.transaction, check_id(movie_id), parse(commands.ReviewPage, parameters)
+        )
+
+    @rpc
+    def reviews_of_user(self, user_id: int, parameters: Fields) -> Fields:
+        """A user's reviews, the newest first, in the form of `reviews_of_movie`."""
+        return reviews.of_user(self.transaction, check_id(user_id), parse(commands.Page, parameters))
+
+    @rpc
+    def count_reviews_of_user(self, user_id: int) -> int:
+        """How many reviews a user has written."""
+        return reviews.count_of_user(self.transaction, check_id(user_id))
+
+    @rpc
+    def ratings(self, movie_id: int) -> dict[str, int]:
+        """How many reviews gave 1 to 10 (half points rounded up), by rating. Raises NotFound."""
+        return reviews.ratings(self.transaction, check_id(movie_id))
+
+    @rpc
+    def like(self, review_id: int, actor: Fields) -> int:
+        """Like a review, once however often; answers its likes. Raises NotFound, and Forbidden for one's own."""
+        return reviews.like(self.transaction, check_id(review_id), commands.actor(actor), wanted=True)
+
+    @rpc
+    def unlike(self, review_id: int, actor: Fields) -> int:
+        """Take a like back; answers the likes. Raises as `like` does."""
+        return reviews.like(self.transaction, check_id(review_id), commands.actor(actor), wanted=False)
+
+    @rpc
+    def status(self) -> dict[str, str]:
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
+        return database.status(self.transaction)
+
+    @event_handler("auth", "user_updated")
+    def handle_user_updated(self, payload: Fields) -> None:
+        data = Envelope.model_validate(payload).data
+        user = data["user"]
+        reviews.rename_reviewer(self.transaction, user["id"], user["username"], data["version"])
+
+    @event_handler("auth", "user_deleted")
+    def handle_user_deleted(self, payload: Fields) -> None:
+        reviews.forget_user(self.transaction, Envelope.model_validate(payload).data["user"]["id"])

@@ -1,0 +1,1 @@
+"""Movies' tables and queries."""

@@ -1,0 +1,135 @@
+"""Queries of reviews, likes and reviewers."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from movies.commands import Page, ReviewPage
+from movies.cursor import decode
+from movies.domain import Actor
+from movies.storage.paging import page, page_by_id
+from movies.storage.tables import REVIEW_LIKES, REVIEWERS, REVIEWS
+
+
+def _select() -> Select[Any]:
+    return select(REVIEWS, REVIEWERS.c.username).outerjoin(
+        REVIEWERS, REVIEWERS.c.user_id == REVIEWS.c.user_id
+    )
+
+
+def get(session: Session, review_id: int, *, lock: bool = False) -> Row[Any] | None:
+    query = _select().where(REVIEWS.c.id == review_id)
+    return session.execute(query.with_for_update(of=REVIEWS) if lock else query).one_or_none()
+
+
+def add(
+    session: Session, movie_id: int, actor: Actor, fields: dict[str, Any], now: datetime
+) -> Row[Any] | None:
+    """A review; None where the actor has one of this movie already."""
+    know_reviewer(session, actor.id, actor.username, version=0)
+    statement = (
+        insert(REVIEWS)
+        .values(movie_id=movie_id, user_id=actor.id, **fields, likes=0, created_at=now, updated_at=now)
+        .on_conflict_do_nothing(constraint="reviews_one_each")
+        .returning(REVIEWS.c.id)
+    )
+    review_id = session.scalars(statement).one_or_none()
+    return None if review_id is None else get(session, review_id)
+
+
+def change(session: Session, review_id: int, fields: dict[str, Any], now: datetime) -> Row[Any]:
+    session.execute(update(REVIEWS).where(REVIEWS.c.id == review_id).values(**fields, updated_at=now))
+    return session.execute(_select().where(REVIEWS.c.id == review_id)).one()
+
+
+def remove(session: Session, review_id: int) -> None:
+    session.execute(delete(REVIEWS).where(REVIEWS.c.id == review_id))
+
+
+def moments(session: Session, movie_id: int) -> Sequence[datetime]:
+    """When each review of a movie came."""
+    return session.scalars(select(REVIEWS.c.created_at).where(REVIEWS.c.movie_id == movie_id)).all()
+
+
+def of_movie(session: Session, movie_id: int, asked: ReviewPage) -> tuple[Sequence[Row[Any]], str | None]:
+    """A page of a movie's reviews, and the cursor of the next."""
+    query = _select().where(REVIEWS.c.movie_id == movie_id)
+    after = decode(asked.cursor, asked.sort)
+    common: dict[str, Any] = {"order": asked.sort, "limit": asked.limit, "after": after}
+    if asked.sort == "newest":
+        return page_by_id(session, query, REVIEWS.c.id, descending=True, **common)
+    key = REVIEWS.c.likes if asked.sort == "likes" else REVIEWS.c.rating
+    return page(session, query, key, REVIEWS.c.id, descending=asked.sort != "lowest", **common)
+
+
+def of_user(session: Session, user_id: int, asked: Page) -> tuple[Sequence[Row[Any]], str | None]:
+    """A page of a user's reviews, the newest first, and the cursor of the next."""
+    return page_by_id(
+        session,
+        _select().where(REVIEWS.c.user_id == user_id),
+        REVIEWS.c.id,
+        order="newest",
+        descending=True,
+        limit=asked.limit,
+        after=decode(asked.cursor, "newest"),
+    )
+
+
+def count_of_user(session: Session, user_id: int) -> int:
+    query = select(func.count()).select_from(REVIEWS).where(REVIEWS.c.user_id == user_id)
+    return session.scalars(query).one()
+
+
+def histogram(session: Session, movie_id: int) -> dict[int, int]:
+    """How many reviews gave each rating, half points rounded up; only ratings that were given."""
+    star = func.floor(REVIEWS.c.rating + 0.5)
+    query = select(star, func.count()).where(REVIEWS.c.movie_id == movie_id).group_by(star)
+    return {int(rating): count for rating, count in session.execute(query)}
+
+
+def like(session: Session, review_id: int, user_id: int) -> int:
+    """Like a locked review, once however often; answers its likes."""
+    statement = insert(REVIEW_LIKES).values(review_id=review_id, user_id=user_id).on_conflict_do_nothing()
+    return _count_likes(session, review_id, session.execute(statement.returning(REVIEW_LIKES)).all(), +1)
+
+
+def unlike(session: Session, review_id: int, user_id: int) -> int:
+    """Take a like back, if there is one; answers the likes of the (locked) review."""
+    mine = (REVIEW_LIKES.c.review_id == review_id) & (REVIEW_LIKES.c.user_id == user_id)
+    gone = session.execute(delete(REVIEW_LIKES).where(mine).returning(REVIEW_LIKES)).all()
+    return _count_likes(session, review_id, gone, -1)
+
+
+def _count_likes(session: Session, review_id: int, changed: Sequence[Row[Any]], step: int) -> int:
+    likes = REVIEWS.c.likes + step * len(changed)
+    statement = update(REVIEWS).where(REVIEWS.c.id == review_id).values(likes=likes)
+    return session.scalars(statement.returning(REVIEWS.c.likes)).one()
+
+
+def know_reviewer(session: Session, user_id: int, username: str, version: int) -> None:
+    """Remember a user's name, unless one of a later version is known."""
+    statement = insert(REVIEWERS).values(user_id=user_id, username=username, version=version)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["user_id"],
+            set_={"username": username, "version": version},
+            where=REVIEWERS.c.version < version,
+        )
+    )
+
+
+def unsign(session: Session, user_id: int) -> None:
+    """A deleted account's reviews belong to nobody from now on, and its likes are taken back."""
+    session.execute(update(REVIEWS).where(REVIEWS.c.user_id == user_id).values(user_id=None))
+    liked = delete(REVIEW_LIKES).where(REVIEW_LIKES.c.user_id == user_id).returning(REVIEW_LIKES.c.review_id)
+    taken_back = session.scalars(liked).all()
+    session.execute(
+        update(REVIEWS).where(REVIEWS.c.id.in_(taken_back)).values(likes=REVIEWS.c.likes - 1)
+    )
+    session.execute(delete(REVIEWERS).where(REVIEWERS.c.user_id == user_id))
+
+

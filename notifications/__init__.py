@@ -1,0 +1,1 @@
+"""The notifier: Socket.IO rooms that hear of every review."""

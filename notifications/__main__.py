@@ -1,0 +1,82 @@
+"""`python -m notifications`: the notifier in a process of its own."""
+
+import argparse
+import asyncio
+import logging.config
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from broker import config
+from notifications.service import Notifier
+
+_log = logging.getLogger("notifications")
+
+
+def main() -> int:
+    """Run until SIGTERM or SIGINT. The exit status: 0, or 2 where it cannot start, with one line of why."""
+    parser = argparse.ArgumentParser(
+        prog="python -m notifications", description="Push reviews to the rooms of Socket.IO clients."
+    )
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=config.path_from_environment(),
+        help="the settings file (default: $CONFIG or config.yaml)",
+    )
+    arguments = parser.parse_args()
+    try:
+        settings = config.read(arguments.config)
+        typed = config.settings(settings)
+        _refuse_memory(typed)
+        notifier = Notifier(settings)
+        _set_up_logging(settings)
+        asyncio.run(_run(notifier, f"http://{typed.NOTIFIER_HOST}:{typed.NOTIFIER_PORT}"))
+    except config.ConfigurationError as error:
+        print(f"notifications: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _run(notifier: Notifier, url: str) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    starting = asyncio.create_task(notifier.start())
+    stopped = asyncio.create_task(stopping.wait())
+    await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+    else:
+        try:
+            await starting
+        except OSError as error:
+            stopped.cancel()
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise config.ConfigurationError(f"cannot listen on {url} ({reason})") from error
+        _log.info("listening on %s", url)
+    await stopped
+    await notifier.stop()
+
+
+def _refuse_memory(settings: config.Settings) -> None:
+    if settings.AMQP_URI.startswith(config.MEMORY_BROKER):
+        raise config.ConfigurationError(
+            "setting AMQP_URI is memory://: a notifier in a process of its own needs a RabbitMQ URL "
+            "(the embedded broker comes with `make run`)"
+        )
+
+
+def _set_up_logging(settings: Mapping[str, Any]) -> None:
+    if logging_settings := settings.get("LOGGING"):
+        try:
+            logging.config.dictConfig(logging_settings)
+        except (ValueError, TypeError, AttributeError, ImportError) as error:
+            raise config.ConfigurationError(f"setting LOGGING: {error}") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

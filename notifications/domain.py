@@ -1,0 +1,200 @@
+"""Pure rules of the rooms: what they are called, what is said in them, which of them an event reaches."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from broker.events import Envelope
+
+ALL = "all"
+GENRE_PREFIX = "genre:"
+USER_PREFIX = "user:"
+MOST_GENRE_CHARACTERS = 50
+MOST_NAME_CHARACTERS = 100  # of a user_id or a room_id
+MOST_TITLE_CHARACTERS = 200
+MOST_MESSAGE_CHARACTERS = 2000
+MOST_ID_DIGITS = 19  # of PostgreSQL's bigint
+
+# An event of a review: the name under which rooms get it, and what its writer did.
+REVIEW_EVENTS = {
+    "review_created": ("new_review", "added a new review"),
+    "review_updated": ("review_updated", "updated the review"),
+    "review_deleted": ("review_deleted", "deleted the review"),
+}
+
+
+class Refusal(Exception):
+    """What a client asked for cannot be: one sentence for people, and a code for programs."""
+
+    def __init__(self, sentence: str, code: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.code = code
+
+
+@dataclass(frozen=True)
+class RoomRequest:
+    """Who wants something of which room. `user_id` and `room_id` are as sent, `room` is the room's own name."""
+
+    user_id: int | str
+    room_id: int | str
+    room: str
+
+
+@dataclass(frozen=True)
+class Push:
+    """What one room gets: an event's name and its payload."""
+
+    room: str
+    event: str
+    payload: dict[str, Any]
+
+
+class _Movie(BaseModel):
+    id: int
+    title: str = ""
+    genre: str | None = None
+
+
+class _Review(BaseModel):
+    user_id: int | None = None
+    title: str = ""
+
+
+class _ReviewNews(BaseModel):
+    """The part of a review event that the rooms need; anything else in it is let through or left out."""
+
+    movie: _Movie
+    review: _Review
+
+
+class Seen:
+    """Remembers the last `most` event ids, so that a redelivery is told apart."""
+
+    def __init__(self, most: int = 10_000) -> None:
+        self._most = most
+        self._ids: OrderedDict[str, None] = OrderedDict()
+
+    def first_time(self, event_id: str) -> bool:
+        """Whether `event_id` has not been asked about before."""
+        if event_id in self._ids:
+            return False
+        self._ids[event_id] = None
+        if len(self._ids) > self._most:
+            self._ids.popitem(last=False)
+        return True
+
+
+def room_request(data: object) -> tuple[RoomRequest, Mapping[str, Any]]:
+    """What `{"user_id", "room_id", …}` asks for, and the object itself.
+
+    Raises Refusal: `invalid` where a field is at fault, `unknown_room` where there is no such room.
+    """
+    if not isinstance(data, Mapping):
+        raise Refusal("The event must carry one object", "invalid")
+    user_id = _name(data, "user_id")
+    room_id = _name(data, "room_id")
+    return RoomRequest(user_id, room_id, room_name(room_id)), data
+
+
+def room_name(room_id: int | str) -> str:
+    """The room's own name, the same for every spelling of it. Raises Refusal `unknown_room`."""
+    text = str(room_id).strip()
+    if text == ALL:
+        return ALL
+    if text.startswith(GENRE_PREFIX):
+        genre = text.removeprefix(GENRE_PREFIX).strip().casefold()
+        if 1 <= len(genre) <= MOST_GENRE_CHARACTERS:
+            return GENRE_PREFIX + genre
+    elif text.startswith(USER_PREFIX):
+        if number := _positive(text.removeprefix(USER_PREFIX)):
+            return f"{USER_PREFIX}{number}"
+    elif number := _positive(text):
+        return str(number)
+    raise Refusal(
+        "There is no such room: a room is a movie's id, all, genre:<genre> or user:<id of a reviewer>",
+        "unknown_room",
+    )
+
+
+def text_field(data: Mapping[str, Any], field: str, most: int) -> str:
+    """The text in `field` without the blanks around it, 1 to `most` characters. Raises Refusal `invalid`."""
+    value = data.get(field)
+    if value is None:
+        raise Refusal(f"{field} is required", "invalid")
+    if not isinstance(value, str):
+        raise Refusal(f"{field} must be a text", "invalid")
+    text = value.strip()
+    if not 1 <= len(text) <= most:
+        raise Refusal(f"{field} must have 1 to {most} characters", "invalid")
+    _refuse_broken(text, field)
+    return text
+
+
+def joined(request: RoomRequest) -> str:
+    return f"User {request.user_id} has joined the room {request.room_id}"
+
+
+def left(request: RoomRequest) -> str:
+    return f"User {request.user_id} has left the room {request.room_id}"
+
+
+def announcement(user_id: int | str, review_title: str) -> str:
+    """What a client's own `new_review` says."""
+    return f"User {user_id} added a new review: {review_title}"
+
+
+def fan_out(envelope: Envelope) -> list[Push]:
+    """What each room gets of a review event: its movie's room, `all`, its genres' and its writer's.
+
+    Raises pydantic.ValidationError where the event lacks what the rooms need, KeyError for an event of
+    another type.
+    """
+    event, deed = REVIEW_EVENTS[envelope.type]
+    news = _ReviewNews.model_validate(envelope.data)
+    user_id = news.review.user_id
+    who = "A former user" if user_id is None else f"User {user_id}"
+    rooms = [str(news.movie.id), ALL, *_genre_rooms(news.movie.genre or "")]
+    if user_id is not None:
+        rooms.append(f"{USER_PREFIX}{user_id}")
+    common = {
+        "message": f"{who} {deed}: {news.review.title}",
+        "verified": True,
+        "event_id": envelope.id,
+        "movie_id": news.movie.id,
+        "movie_title": news.movie.title,
+        "review": envelope.data["review"],
+    }
+    return [Push(room, event, {**common, "room_id": room}) for room in rooms]
+
+
+def _genre_rooms(genres: str) -> list[str]:
+    """The rooms of a movie's comma-separated genres, each once."""
+    names = (name.strip().casefold() for name in genres.split(","))
+    return [GENRE_PREFIX + name for name in dict.fromkeys(names) if name]
+
+
+def _positive(text: str) -> int:
+    """The positive integer that `text` spells in ASCII digits; 0 where it does not."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= MOST_ID_DIGITS else 0
+
+
+def _name(data: Mapping[str, Any], field: str) -> int | str:
+    value = data.get(field)
+    if value is None:
+        raise Refusal(f"{field} is required", "invalid")
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise Refusal(f"{field} must be a number or a text", "invalid")
+    if not 1 <= len(str(value)) <= MOST_NAME_CHARACTERS:
+        raise Refusal(f"{field} must have 1 to {MOST_NAME_CHARACTERS} characters", "invalid")
+    _refuse_broken(str(value), field)
+    return value
+
+
+def _refuse_broken(text: str, field: str) -> None:
+    """JSON can carry a NUL and half of a surrogate pair; neither is text anywhere else."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise Refusal(f"{field} must be text without NUL and broken characters", "invalid")

@@ -1,0 +1,232 @@
+"""The notifier's entry points: Socket.IO events, the broker's events, two health checks; and its life cycle."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any
+
+import socketio
+from aiohttp import web
+
+from broker import config
+from broker.errors import PlatformError
+from broker.events import Envelope
+from notifications import handlers
+from notifications.domain import REVIEW_EVENTS, Refusal, Seen
+from notifications.handlers import Answer, Client
+from notifications.providers import EventConsumer, SocketRooms, TokenKeeper, connection
+
+_log = logging.getLogger(__name__)
+
+START_SECONDS = 10.0  # how long a start waits for the broker before it goes on without
+CLOSE_SECONDS = 2.0  # how long a stop waits for clients to take their leave
+THREAD_SECONDS = 3.0  # how long a stop waits for the threads
+MOST_REQUEST_BYTES = 64 * 1024
+
+UseCase = Callable[..., Awaitable[Answer]]
+USE_CASES: dict[str, UseCase] = {
+    "join_notification": handlers.join,
+    "leave_notification": handlers.leave,
+    "new_review": handlers.announce_review,
+    "message": handlers.send_message,
+}
+
+
+class Notifier:
+    """The whole notifier, in whichever event loop awaits `start()`."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """`settings` is what config.yaml says. Raises ConfigurationError."""
+        self._settings = config.settings(settings)
+        self._connection = _connection(self._settings, settings.get("HEARTBEAT"))
+        self._server = _server(self._settings.origins)
+        self._rooms = SocketRooms(self._server)
+        self._seen = Seen()
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen, then hear the broker's events: returns when both work, or after START_SECONDS without a
+        broker, which is then waited for in the background.
+
+        Raises OSError where it cannot listen; nothing is left running then.
+        """
+        loop = asyncio.get_running_loop()
+        self._events: asyncio.Queue[Envelope] = asyncio.Queue()
+        self._hearing = asyncio.Event()
+        self._tokens = TokenKeeper(
+            self._connection, self._settings.REVOCATION_REFRESH, loop.call_soon_threadsafe
+        )
+        self._consumer = EventConsumer(
+            self._connection,
+            receive=lambda envelope: loop.call_soon_threadsafe(self._events.put_nowait, envelope),
+            waiting=self._events.qsize,
+            changed=lambda hears: loop.call_soon_threadsafe(self._hearing_changed, hears),
+        )
+        self._open_entrances()
+        self._runner = await self._listen()
+        self._pushing = asyncio.create_task(self._push_events())
+        self._tokens.start()
+        self._consumer.start()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hearing.wait(), START_SECONDS)
+
+    async def stop(self) -> None:
+        """Stop hearing, close every socket (clients may connect elsewhere at once), and end the threads."""
+        if self._runner is None:
+            return
+        self._consumer.stop()
+        self._tokens.stop()
+        await _close_sockets(self._server)
+        await self._runner.cleanup()
+        self._runner = None
+        deadline = asyncio.get_running_loop().time() + THREAD_SECONDS
+        while self._consumer.running or self._tokens.running:
+            if asyncio.get_running_loop().time() > deadline:
+                _log.warning("a thread is still waiting for the broker")
+                break
+            await asyncio.sleep(0.02)
+        self._pushing.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._pushing
+
+    async def _listen(self) -> web.AppRunner:
+        app = web.Application()
+        app.add_routes([web.get("/health/live", self._live), web.get("/health/ready", self._ready)])
+        self._server.attach(app)
+        runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._settings.NOTIFIER_HOST, self._settings.NOTIFIER_PORT).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        return runner
+
+    async def _live(self, _: web.Request) -> web.Response:
+        return web.json_response({"status": "OK"})
+
+    async def _ready(self, _: web.Request) -> web.Response:
+        if self._hearing.is_set():
+            return web.json_response({"status": "OK"})
+        return web.json_response({"message": "The broker is not connected"}, status=503)
+
+    def _open_entrances(self) -> None:
+        self._server.on("connect", self._connect)
+        self._server.on("*", self._unknown)
+        for event, use_case in USE_CASES.items():
+            self._server.on(event, self._entrance(event, use_case))
+
+    async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:  # noqa: ARG002
+        # `auth` has no default: python-socketio calls a handler that raises TypeError a second time without.
+        if await self._client(sid) is not None:
+            return  # a client sent an event that it called "connect"
+        try:
+            client = await handlers.connect(sid, auth, self._tokens)
+        except PlatformError as error:
+            raise socketio.exceptions.ConnectionRefusedError(error.message) from error
+        # The session lives and dies with the socket, so there is nothing to clean up.
+        await self._server.save_session(sid, {"client": client})
+
+    async def _client(self, sid: str) -> Client | None:
+        client = (await self._server.get_session(sid)).get("client")
+        return client if client is not None and client.sid == sid else None
+
+    def _entrance(self, event: str, use_case: UseCase) -> Callable[..., Awaitable[Answer]]:
+        async def answer(sid: str, *data: object) -> Answer:
+            try:
+                client = await self._client(sid)
+                if client is None:
+                    return _failure("The connection is closed", "unavailable")
+                return await use_case(client, data[0] if len(data) == 1 else None, self._tokens, self._rooms)
+            except Refusal as refusal:
+                return _failure(refusal.sentence, refusal.code)
+            except Exception:
+                _log.exception("%s failed", event)
+                return _failure("Something went wrong; try again soon", "unavailable")
+
+        return answer
+
+    async def _unknown(self, _event: str, _sid: str, *_data: object) -> Answer:
+        return _failure(f"There is no such event: send {', '.join(USE_CASES)}", "unknown_event")
+
+    def _hearing_changed(self, hears: bool) -> None:
+        if hears:
+            self._hearing.set()
+            self._tokens.refresh()  # revocations may have been missed
+        else:
+            self._hearing.clear()
+
+    async def _push_events(self) -> None:
+        """One event after the other, so that a room gets them in the order in which they were announced."""
+        while True:
+            envelope = await self._events.get()
+            if self._seen.first_time(envelope.id):
+                try:
+                    await self._event(envelope)
+                except (ValueError, TypeError, KeyError) as error:
+                    _log.warning("dropped %s %s (%s)", envelope.type, envelope.id, type(error).__name__)
+                except Exception:
+                    _log.exception("could not push %s %s", envelope.type, envelope.id)
+
+    async def _event(self, envelope: Envelope) -> None:
+        if envelope.type in REVIEW_EVENTS:
+            await handlers.push_review(envelope, self._rooms)
+        elif envelope.type == "session_revoked":
+            handlers.end_session(envelope, self._tokens)
+        elif envelope.type == "user_updated":
+            handlers.change_role(envelope, self._tokens)
+
+
+def _failure(sentence: str, code: str) -> Answer:
+    return {"error": sentence, "code": code}
+
+
+def _connection(settings: config.Settings, heartbeat: object) -> Any:
+    """The broker's connection, unopened. Raises ConfigurationError."""
+    try:
+        seconds = int(float(str(heartbeat or 0)))
+    except ValueError as error:
+        raise config.ConfigurationError(
+            f"setting HEARTBEAT: must be seconds (it is {heartbeat!r})"
+        ) from error
+    try:
+        return connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, seconds)
+    except Exception as error:  # kombu raises a different one for each way to be wrong
+        raise config.ConfigurationError("setting AMQP_URI: is not the URL of a broker") from error
+
+
+def _server(origins: list[str]) -> socketio.AsyncServer:
+    quiet = logging.getLogger("notifications.sockets")
+    if quiet.level == logging.NOTSET:
+        quiet.setLevel(logging.ERROR)
+    return socketio.AsyncServer(
+        async_mode="aiohttp",
+        # One event of a client after the other: its order is kept, and its handlers cannot pile up.
+        async_handlers=False,
+        cors_allowed_origins=_allowed(origins),
+        max_http_buffer_size=MOST_REQUEST_BYTES,
+        logger=quiet,
+        engineio_logger=quiet,
+    )
+
+
+def _allowed(origins: list[str]) -> Any:
+    """python-socketio's setting for web pages of `origins` and of the notifier's own."""
+    if not origins:
+        return None
+    if "*" in origins:
+        return "*"
+
+    def allows(origin: str | None, environ: Mapping[str, Any]) -> bool:
+        return origin in origins or origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
+
+    return allows
+
+
+async def _close_sockets(server: socketio.AsyncServer) -> None:
+    # At the Engine.IO level: a client takes that for a lost connection and connects again by itself, while
+    # Socket.IO's own disconnect would tell it to stay away.
+    for socket in list(server.eio.sockets.values()):
+        await socket.close(wait=False)
+    await server.shutdown()
