@@ -37,7 +37,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class RoomRequest:
-    """Who wants something of which room. `user_id` and `room_id` are as sent, `room` is the room's own name."""
+    """Who wants something of which room: `user_id` and `room_id` as sent, `room` the room's own name."""
 
     user_id: int | str
     room_id: int | str

@@ -114,18 +114,18 @@ async def announce_review(client: Client, data: object, tokens: Tokens, rooms: R
 
 
 async def push_review(envelope: Envelope, rooms: Rooms) -> None:
-    """Tell every room that a review event concerns. Raises pydantic.ValidationError for one that is no such."""
+    """Tell every room that a review event concerns. Raises pydantic.ValidationError for another."""
     for push in domain.fan_out(envelope):
         await rooms.tell(push.room, push.event, push.payload)
 
 
 def end_session(envelope: Envelope, tokens: Tokens) -> None:
-    """Refuse a revoked session's tokens. Raises KeyError, TypeError or ValueError for another event's data."""
+    """Refuse a revoked session's tokens. Raises KeyError, TypeError or ValueError for other data."""
     tokens.revoke(str(envelope.data["session"]), int(envelope.data["expires_at"]))
 
 
 def change_role(envelope: Envelope, tokens: Tokens) -> None:
-    """Follow a user's role. Raises KeyError, TypeError or ValueError for another event's data."""
+    """Follow a user's role. Raises KeyError, TypeError or ValueError for other data."""
     tokens.set_role(int(envelope.data["user"]["id"]), str(envelope.data["role"]))
 
 

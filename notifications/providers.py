@@ -122,7 +122,7 @@ class EventConsumer(ConsumerMixin):
             opened.ensure_connection(lambda error, _: self._lost(error), callback=self._check, **RECONNECT)
             yield opened
 
-    def get_consumers(self, Consumer: Any, channel: Any) -> list[Any]:  # noqa: ARG002, N803
+    def get_consumers(self, Consumer: Any, channel: Any) -> list[Any]:  # noqa: ARG002
         # A new name each time: the broker may still hold a lost connection's exclusive queue.
         name = f"notifications-{uuid.uuid4()}"
         bindings = [

@@ -1,4 +1,4 @@
-"""The notifier's entry points: Socket.IO events, the broker's events, two health checks; and its life cycle."""
+"""The notifier: its entry points (Socket.IO events, the broker's events, health checks) and its life."""
 
 import asyncio
 import logging

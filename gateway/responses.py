@@ -1,0 +1,66 @@
+"""Responses: JSON, and every failure in one form."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+from broker import errors
+
+# Looked up along the exception's classes, so that the nearest one decides.
+STATUS: dict[type[BaseException], int] = {
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.ServiceUnavailable: 503,
+    errors.DeadlineExceeded: 504,
+}
+
+# Werkzeug's own descriptions speak of browsers and servers.
+SENTENCES = {
+    400: "The request is not valid",
+    404: "There is nothing at this address",
+    405: "This address does not take this method",
+    413: "The body is too large: 1 MiB at most",
+    415: "The body must be JSON, with Content-Type: application/json",
+}
+INTERNAL = "Something went wrong on our side"
+RETRY_SECONDS = "1"
+
+
+def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """`body` as JSON in UTF-8."""
+    return Response(orjson.dumps(body), status, headers, content_type="application/json")
+
+
+def message(text: str, status: int = 200, headers: Mapping[str, str] | None = None, **more: Any) -> Response:
+    """`{"message": text}` and what else there is to say."""
+    return json_response({"message": text, **more}, status, headers)
+
+
+def failure(error: BaseException, request_id: str) -> Response:
+    """The response to `error`: `{"message", "errors"?, "request_id"}`. What is not ours to tell is a plain 500."""
+    if isinstance(error, errors.PlatformError):
+        status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+        body: dict[str, Any] = {"message": error.message}
+        if error.errors:
+            body["errors"] = error.errors
+        return json_response({**body, "request_id": request_id}, status, _headers(status))
+    if isinstance(error, HTTPException) and error.code is not None:
+        kept = {"Allow", "Location", "Retry-After"}
+        headers = {name: value for name, value in error.get_headers() if name in kept}
+        sentence = SENTENCES.get(error.code, error.name)
+        return json_response({"message": sentence, "request_id": request_id}, error.code, headers)
+    return json_response({"message": INTERNAL, "request_id": request_id}, 500)
+
+
+def _headers(status: int) -> dict[str, str]:
+    if status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    if status in (503, 504):
+        return {"Retry-After": RETRY_SECONDS}
+    return {}

@@ -1,0 +1,26 @@
+"""How the parts are."""
+
+from typing import Any
+
+from werkzeug.wrappers import Response
+
+from broker.errors import Unavailable
+from gateway.http import http
+from gateway.requests import Request
+from gateway.responses import json_response
+from gateway.routes.resource import Resource
+
+
+def status_response(service: Any) -> Response:
+    """What a service's `status` says: 200 while its database answers, 500 otherwise."""
+    try:
+        status = service.status()
+    except Unavailable as error:
+        status = {"status": "ERROR", "database": "Not connected", "error": error.message}
+    return json_response(status, 200 if status["status"] == "OK" else 500)
+
+
+class Status(Resource):
+    @http("GET", "/health/live")
+    def show_liveness(self, request: Request) -> Response:  # noqa: ARG002
+        return json_response({"status": "OK"})

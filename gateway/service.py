@@ -1,0 +1,26 @@
+"""The gateway's entry points: the routes, and the events it follows."""
+
+from typing import Any
+
+from nameko.events import BROADCAST, event_handler
+
+from broker.events import Envelope
+from gateway.routes import accounts, movies, reviews, status, users
+
+
+class GatewayService(accounts.Accounts, movies.Movies, reviews.Reviews, users.Users, status.Status):
+    """The REST API; any number of instances side by side."""
+
+    name = "gateway"
+
+    # Each instance has a queue of its own that ends with it; what happens while it is away it reads from
+    # auth when it starts.
+    @event_handler("auth", "session_revoked", handler_type=BROADCAST, reliable_delivery=False)
+    def handle_session_revoked(self, payload: dict[str, Any]) -> None:
+        data = Envelope.model_validate(payload).data
+        self.identities.verifier.revoke(data["session"], data["expires_at"])
+
+    @event_handler("auth", "user_updated", handler_type=BROADCAST, reliable_delivery=False)
+    def handle_user_updated(self, payload: dict[str, Any]) -> None:
+        data = Envelope.model_validate(payload).data
+        self.identities.verifier.set_role(data["user"]["id"], data["role"])
