@@ -1,13 +1,18 @@
 """The settings: `config.yaml`, read by Nameko's own loader, checked once, typed."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from nameko.cli.main import setup_yaml_parser
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+with warnings.catch_warnings():
+    # Nameko 2.14.1 asks pkg_resources for its own version; that is why setuptools is held below 81.
+    warnings.simplefilter("ignore", UserWarning)
+    from nameko.cli.main import setup_yaml_parser
 
 MEMORY_BROKER = "memory://"
 

@@ -14,8 +14,9 @@ def run(url_setting: str) -> None:
 
     Raises ConfigurationError where the setting is empty.
     """
-    settings = config.settings(config.read(config.path_from_environment()))
-    url = context.config.attributes.get("url") or getattr(settings, url_setting)
+    url = context.config.attributes.get("url")
+    if url is None:
+        url = getattr(config.settings(config.read(config.path_from_environment())), url_setting)
     if not url:
         raise config.ConfigurationError(f"setting {url_setting} is empty: there is no database to migrate")
     engine = create_engine(url, poolclass=pool.NullPool)

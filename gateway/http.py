@@ -102,7 +102,8 @@ class JsonRequestHandler(HttpRequestHandler):
         except (PlatformError, HTTPException) as error:
             return failure(error, request.request_id)
         except Exception as error:
-            _log.exception("request %s %s failed: %s", request.method, request.path, request.request_id)
+            # Nameko has logged the error with its trace; this line ties it to what the client was told.
+            _log.error("%s %s failed: request %s", request.method, request.path, request.request_id)
             return failure(error, request.request_id)
         return response
 

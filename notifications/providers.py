@@ -4,6 +4,7 @@ The broker's client blocks, so it has two threads. They only ever hand results t
 (`call_soon_threadsafe`); all state is read and changed on the loop.
 """
 
+import _thread
 import asyncio
 import logging
 import threading
@@ -96,7 +97,7 @@ class EventConsumer(ConsumerMixin):
 
     def start(self) -> None:
         self.running = True
-        threading.Thread(target=self.run, name="notifications events", daemon=True).start()
+        _spawn(self.run)
 
     def stop(self) -> None:
         """Ask the thread to end; `running` turns false when it has."""
@@ -201,7 +202,7 @@ class TokenKeeper:
 
     def start(self) -> None:
         self.running = True
-        threading.Thread(target=self._run, name="notifications tokens", daemon=True).start()
+        _spawn(self._run)
 
     def stop(self) -> None:
         """Ask the thread to end; `running` turns false when it has."""
@@ -258,6 +259,12 @@ class TokenKeeper:
             else:
                 _log.warning("auth's keys cannot be read (%s); trying until they can", type(error).__name__)
         self._reading_works = works
+
+
+def _spawn(run: Callable[[], object]) -> None:
+    # Thread.start() waits until the thread has begun. Where eventlet drives this loop and threads are its
+    # green ones, that wait can never end: the loop is what would have to begin it.
+    _thread.start_new_thread(run, ())
 
 
 class _Stopping(Exception):

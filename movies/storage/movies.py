@@ -5,7 +5,6 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     Double,
     Row,
@@ -21,6 +20,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
 from movies import domain
@@ -199,8 +199,15 @@ def _full_text(session: Session, words: str) -> tuple[ColumnElement[bool], Colum
         return matches, cast(func.ts_rank(MOVIES.c.document, query), Double)
     wanted = domain.trigrams(words)
     trigrams = bindparam("trigrams", wanted, ARRAY(Text))
-    each = func.unnest(MOVIES.c.trigrams).column_valued("each")
-    common = select(func.count()).select_from(each).where(each == func.any(trigrams)).scalar_subquery()
+    each = func.unnest(MOVIES.c.trigrams).table_valued("trigram").alias("each")
+    # Correlated: the trigrams are those of the movie at hand.
+    common = (
+        select(func.count())
+        .select_from(each)
+        .where(each.c.trigram == func.any(trigrams))
+        .correlate(MOVIES)
+        .scalar_subquery()
+    )
     share = cast(common, Double) / max(len(wanted), 1)
     return MOVIES.c.trigrams.overlap(trigrams) & (share >= domain.SIMILAR), share
 

@@ -1,0 +1,69 @@
+# `make help` lists the targets. Everything is installed into .venv, from the locked versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CONFIG ?= config.yaml
+export CONFIG
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev run migrate sample check format test test-unit test-integration test-contract lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.runtime ## install what the platform needs into .venv
+
+setup-dev: $(VENV)/.dev ## install what the checks and the tests need as well
+
+$(VENV)/.runtime: requirements.lock
+	@PYTHON="$(PYTHON)" ./setup.sh $(VENV) requirements.lock
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	@PYTHON="$(PYTHON)" ./setup.sh $(VENV) requirements-dev.lock
+	@touch $@
+
+run: setup ## start everything in one process, with nothing else installed
+	@exec $(BIN)/python standalone.py --config $(CONFIG)
+
+migrate: setup ## bring both databases up to date
+	@$(BIN)/alembic -n auth upgrade head
+	@$(BIN)/alembic -n movies upgrade head
+
+sample: setup ## load the sample catalogue where there are no movies yet
+	@$(BIN)/python -m movies.sample --config $(CONFIG)
+
+check: setup-dev ## format, lint, types, layers, compose files
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	./tests/check_compose.sh
+
+format: setup-dev ## format the code, and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: setup-dev ## run every test on private RabbitMQ, PostgreSQL and Redis (installs them where it can)
+	@./tests/install_servers.sh
+	@cd tests/javascript && npm ci --silent --no-audit --no-fund
+	$(BIN)/pytest
+
+test-unit: setup-dev ## run the tests that need no servers
+	$(BIN)/pytest tests/unit
+
+test-integration: setup-dev ## run the tests on real servers
+	$(BIN)/pytest tests/integration
+
+test-contract: setup-dev ## run the contract's cases on the embedded default and the full deployment
+	$(BIN)/pytest tests/contract
+
+lock: ## lock the newest versions that pyproject.toml admits, with hashes (needs uv)
+	@for extra in "requirements.lock:" "requirements-dev.lock:--group dev"; do \
+		uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-header --no-annotate pyproject.toml $${extra#*:} --output-file $${extra%%:*} || exit 1; \
+	done
+
+clean: ## remove .venv and what the tools left; the data under var/ stay
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/javascript/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

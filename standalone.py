@@ -1,0 +1,231 @@
+"""The whole platform in one process: what `make run` starts.
+
+The Nameko services and the notifier share this process; whatever has no URL in the settings is embedded: the
+broker in memory, PostgreSQL from a wheel under DATA_FOLDER, the cache in memory.
+"""
+
+import os
+import warnings
+
+# Before anything else is imported: eventlet patches what the others then take, and its hub on top of asyncio
+# runs the notifier too.
+os.environ.setdefault("EVENTLET_HUB", "asyncio")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # eventlet announces its retirement
+    import eventlet
+
+    eventlet.monkey_patch()
+
+import argparse
+import fcntl
+import logging.config
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from eventlet.asyncio import spawn_for_awaitable
+from eventlet.event import Event
+from eventlet.hubs import get_hub
+
+from broker import config as configuration
+from broker.config import MEMORY_BROKER, ConfigurationError, Settings
+
+DATABASES = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
+# kombu looks into a queue in memory once a second unless told otherwise.
+MEMORY_SETTINGS = {"AMQP_URI": "memory://localhost/", "TRANSPORT_OPTIONS": {"polling_interval": 0.002}}
+STOP_SECONDS = 10
+
+BANNER = """
+The movie review platform is up.
+  REST    http://{gateway}/api/movies
+  rooms   ws://{notifier}  (Socket.IO)
+  data    {data}
+  admin   register an account, then: {python} standalone.py set-role USERNAME admin
+Ctrl-C stops it.
+"""
+
+
+def main() -> int:
+    """0 after a stop that was asked for, 1 where a part died, 2 where it cannot start."""
+    arguments = _arguments()
+    try:
+        config = configuration.read(arguments.config)
+        settings = configuration.settings(config)
+        if arguments.command == "set-role":
+            return _set_role(settings, arguments.username, arguments.role)
+        return _run(config, settings)
+    except ConfigurationError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="standalone.py", description=__doc__)
+    parser.add_argument(
+        "--config", type=Path, default=configuration.path_from_environment(), help="settings file (config.yaml)"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("run", help="start everything (what happens without a command, too)")
+    set_role = commands.add_parser("set-role", help="make a user a moderator or an admin, or neither")
+    set_role.add_argument("username")
+    set_role.add_argument("role", choices=("user", "moderator", "admin"))
+    return parser.parse_args()
+
+
+def _run(config: Mapping[str, Any], settings: Settings) -> int:
+    data = Path(settings.DATA_FOLDER)
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(data))
+        for name in ("GATEWAY", "NOTIFIER"):
+            _check_port(settings, name)
+        urls = _database_urls(stack, settings, owner=True)
+        embedded = {**config, **urls}
+        if settings.AMQP_URI == MEMORY_BROKER:
+            embedded |= MEMORY_SETTINGS
+        return _serve(embedded, settings)
+
+
+def _set_role(settings: Settings, username: str, role: str) -> int:
+    from auth import handlers
+    from broker.database import engine, transactions
+    from broker.errors import PlatformError
+
+    with ExitStack() as stack:
+        url = _database_urls(stack, settings, owner=False)["AUTH_DATABASE_URL"]
+        try:
+            handlers.set_role(transactions(engine(url, 1)), username, role, datetime.now(UTC))
+        except PlatformError as error:
+            print(error, file=sys.stderr)
+            return 2
+    print(f"{username} is {role} now")
+    return 0
+
+
+def _database_urls(stack: ExitStack, settings: Settings, *, owner: bool) -> dict[str, str]:
+    """The databases' URLs by their settings; the embedded server is started for those that have none."""
+    urls = {setting: str(getattr(settings, setting)) for setting in DATABASES}
+    missing = [setting for setting, url in urls.items() if not url]
+    if missing:
+        from broker.embedded_postgres import EmbeddedPostgres
+
+        folder = Path(settings.DATA_FOLDER) / "postgres"
+        server = stack.enter_context(EmbeddedPostgres(folder, owner=owner))
+        for setting in missing:
+            urls[setting] = server.ensure_database(DATABASES[setting])
+    return urls
+
+
+@contextmanager
+def _only_one(data: Path) -> Iterator[None]:
+    """Two platforms on the same data would each publish half of the events."""
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        lock = (data / "lock").open("w")
+    except OSError as error:
+        raise ConfigurationError(f"DATA_FOLDER {data}: cannot be written ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(f"DATA_FOLDER {data}: a platform is running on it already") from None
+        yield
+
+
+def _check_port(settings: Settings, name: str) -> None:
+    host, port = getattr(settings, f"{name}_HOST"), getattr(settings, f"{name}_PORT")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"{name}_PORT {port} on {host}: {error.strerror}; set {name}_PORT to another"
+            ) from error
+
+
+def _serve(config: dict[str, Any], settings: Settings) -> int:
+    """Migrate, load the sample into an empty catalogue, run every part until a signal comes or one dies."""
+    logging.config.dictConfig(config["LOGGING"])
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    _prepare_databases(config)
+
+    ended: Event = Event()
+
+    def end(code: int) -> None:
+        if not ended.ready():
+            ended.send(code)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        get_hub().loop.add_signal_handler(number, end, 0)
+    with ExitStack() as parts:
+        _start_parts(config, parts, on_death=lambda: end(1))
+        print(
+            BANNER.format(
+                gateway=f"{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}",
+                notifier=f"{settings.NOTIFIER_HOST}:{settings.NOTIFIER_PORT}",
+                data=Path(settings.DATA_FOLDER).resolve(),
+                python=os.path.relpath(sys.executable),
+            ),
+            flush=True,
+        )
+        code = int(ended.wait())
+    return code
+
+
+def _prepare_databases(config: Mapping[str, Any]) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    from broker.database import engine, transactions
+    from movies import sample
+
+    root = Path(__file__).parent
+    for setting, name in DATABASES.items():
+        alembic = Config(root / "alembic.ini", ini_section=name)
+        alembic.attributes["url"] = config[setting]
+        command.upgrade(alembic, "head")
+    movies = engine(config["MOVIES_DATABASE_URL"], 1)
+    sample.load(transactions(movies), datetime.now(UTC))
+    movies.dispose()
+
+
+def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> None:
+    """Start the listeners to events before those who announce them; `parts` stops them the other way round."""
+    from nameko.runners import ServiceRunner
+
+    from auth.service import AuthService
+    from gateway.service import GatewayService
+    from movies.service import MoviesService
+    from notifications.service import Notifier
+
+    def watch(runner: ServiceRunner) -> None:
+        try:
+            runner.wait()
+        except Exception:
+            logging.getLogger("standalone").exception("a service died")
+            on_death()
+
+    def stop(runner: ServiceRunner) -> None:
+        with eventlet.Timeout(STOP_SECONDS, exception=False):
+            runner.stop()
+
+    notifier = Notifier(config)
+    spawn_for_awaitable(notifier.start()).wait()
+    parts.callback(lambda: spawn_for_awaitable(notifier.stop()).wait())
+    for service in (MoviesService, AuthService, GatewayService):
+        runner = ServiceRunner(config)
+        runner.add_service(service)
+        runner.start()
+        parts.callback(stop, runner)
+        eventlet.spawn(watch, runner)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

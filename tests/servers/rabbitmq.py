@@ -1,0 +1,137 @@
+"""A private RabbitMQ, with an epmd (Erlang's register of node names) of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import struct
+import time
+from pathlib import Path
+
+from .process import Child, ServerFailed, program
+from .server import HOST, Port, Server
+
+AMQP_0_9_1 = b"AMQP\0\0\x09\x01"
+METHOD_FRAME = 1
+CONNECTION_START = (10, 10)
+EPMD_SECONDS = 10.0
+
+# No alarm, which would block publishers, for a small machine.
+CONFIG = "[{rabbit, [{vm_memory_high_watermark, 0.9}, {disk_free_limit, 1000000}]}].\n"
+# Two schedulers that do not spin: the tests want the processors. Erlang's own port on 127.0.0.1 alone. No
+# second epmd, whatever becomes of ours.
+ERLANG = "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false"
+
+
+class RabbitMq(Server):
+    name = "RabbitMQ"
+
+    def __init__(self, folder: Path | None = None) -> None:
+        super().__init__(folder)
+        self._distribution_port, self._epmd_port = Port(), Port()
+        self._epmd: Child | None = None
+        self._links_modules = True
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@{HOST}:{self.port}//"
+
+    def start(self) -> None:
+        try:
+            super().start()
+        except ServerFailed:
+            if self._closed or not self._links_modules:
+                raise
+            # A release that minds where its modules lie starts in the ordinary, slow way.
+            self._links_modules = False
+            super().start()
+
+    def close(self) -> None:
+        super().close()
+        self._distribution_port.release()
+        self._epmd_port.release()
+
+    def _launch(self) -> Child:
+        server = _server_script()
+        environment = self._environment(server)
+        if self._epmd is None or not self._epmd.running:
+            self._epmd = self._start_epmd(environment)
+        return self._spawn([server], environment)
+
+    def _environment(self, server: Path) -> dict[str, str]:
+        folder = self.folder
+        (folder / "advanced.config").write_text(CONFIG)
+        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "env.conf").write_text("")
+        environment = {
+            "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
+            "ERL_EPMD_ADDRESS": HOST,
+            "ERL_EPMD_PORT": str(self._epmd_port.number),
+            "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),  # there is none: not the machine's own
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
+            "RABBITMQ_DIST_PORT": str(self._distribution_port.number),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            "RABBITMQ_LOGS": "-",
+            "RABBITMQ_LOG_BASE": str(folder / "logs"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_NODENAME": f"private{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": HOST,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_PID_FILE": str(folder / "pid"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG,
+            # The script becomes the Erlang machine, as under systemd, instead of a shell that waits for it:
+            # the pid we know is then the one to signal.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+        if self._links_modules:
+            environment["RABBITMQ_SERVER_CODE_PATH"] = str(_link_modules(server, folder / "modules"))
+        return environment
+
+    def _start_epmd(self, environment: dict[str, str]) -> Child:
+        command = [program("epmd", "usr/lib/erlang/erts-*/bin/epmd")]
+        epmd = self._spawn([*command, "-address", HOST, "-port", str(self._epmd_port.number)], environment)
+        deadline = time.monotonic() + EPMD_SECONDS
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection((HOST, self._epmd_port.number), 1):
+                return epmd
+            if epmd.wait(0.01) is not None or time.monotonic() > deadline:
+                raise ServerFailed(f"epmd does not answer:\n{epmd.log_tail()}")
+
+    def _answers(self, connection: socket.socket) -> bool:
+        connection.sendall(AMQP_0_9_1)
+        with connection.makefile("rb") as frames:
+            frame = frames.read(11)
+        if len(frame) < 11:
+            return False
+        kind, _channel, _size, *method = struct.unpack("!BHIHH", frame)
+        return kind == METHOD_FRAME and tuple(method) == CONNECTION_START
+
+
+def _server_script() -> Path:
+    # Rather not the one on PATH: Debian's changes to the user rabbitmq, and refuses all others but root.
+    patterns = ("usr/lib/rabbitmq/bin/rabbitmq-server", "usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server")
+    for pattern in patterns:
+        if found := sorted(Path("/").glob(pattern)):
+            return found[-1]
+    return program("rabbitmq-server")
+
+
+def _link_modules(server: Path, modules: Path) -> Path:
+    """One folder with links to all Erlang modules.
+
+    At its start RabbitMQ loads some thousand modules, and Erlang looks for each in about a hundred folders,
+    one after the other. With all of them in the first one, it starts in a quarter of the time.
+    """
+    if modules.exists():
+        return modules
+    modules.mkdir()
+    folders = [*server.resolve().parents[1].glob("plugins/*/ebin")]
+    if erlang := shutil.which("erl"):
+        folders += Path(erlang).resolve().parents[1].glob("lib/*/ebin")
+    for module in (module for folder in folders for module in folder.glob("*.beam")):
+        with contextlib.suppress(FileExistsError):
+            (modules / module.name).symlink_to(module)
+    return modules
