@@ -28,13 +28,6 @@ class Parameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _storable(text: str) -> str:
-    # PostgreSQL refuses NUL, and UTF-8 has no lone surrogates.
-    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not hold NUL or broken characters")
-    return text
-
-
 def _date(value: object) -> object:
     if isinstance(value, str):
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
@@ -46,7 +39,7 @@ def _date(value: object) -> object:
     return value
 
 
-Line = Annotated[str, AfterValidator(str.strip), AfterValidator(_storable)]
+Line = Annotated[str, AfterValidator(str.strip)]
 Day = Annotated[date, BeforeValidator(_date)]
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX)]
@@ -57,6 +50,8 @@ def parse(model: type[Model], data: object) -> Model:
     """`data` as a `model`. Raises Invalid with what is wrong with each field."""
     if not isinstance(data, Mapping):
         raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
+    if unstorable := {str(name): UNSTORABLE for name, value in data.items() if _is_unstorable(value)}:
+        raise Invalid(errors=unstorable)
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
@@ -70,6 +65,14 @@ def check_id(value: object, field: str = "id") -> int:
     raise Invalid(errors={field: f"must be a whole number from 1 to {MAX_ID}"})
 
 
+def _is_unstorable(value: object) -> bool:
+    """PostgreSQL refuses NUL, and UTF-8 has no lone surrogates."""
+    return isinstance(value, str) and any(
+        character == "\x00" or "\ud800" <= character <= "\udfff" for character in value
+    )
+
+
+UNSTORABLE = "must not hold NUL or broken characters"
 _WORDING = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",

@@ -4,23 +4,22 @@ import re
 import secrets
 from functools import cached_property
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from wsgiref.types import WSGIEnvironment
 
 import orjson
 import werkzeug.wrappers
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from broker.errors import Invalid, Unauthenticated
 
 BODY_BYTES = 1024 * 1024
-# Deeper nesting than any request of ours has; orjson's own limit is 1,024.
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,100}")
 
 
 class Request(werkzeug.wrappers.Request):
     """Werkzeug's request, and what ours hold: a JSON object, a bearer token, an id."""
 
-    max_content_length = BODY_BYTES
     path_values: dict[str, Any]
 
     @classmethod
@@ -42,22 +41,40 @@ class Request(werkzeug.wrappers.Request):
         if self.mimetype != "application/json":
             raise UnsupportedMediaType
         try:
-            body = orjson.loads(self.get_data(cache=False))
+            body = orjson.loads(self._body())
         except orjson.JSONDecodeError as error:
             raise Invalid("The body is not valid JSON", {"body": f"is not valid JSON: {error.msg}"}) from error
         if not isinstance(body, dict):
             raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
         return body
 
+    def _body(self) -> bytes:
+        # eventlet's stream ends with the body, be it of a known length or in chunks; werkzeug reads nothing
+        # of one in chunks, or a part of it without a word.
+        if (self.content_length or 0) > BODY_BYTES:
+            raise RequestEntityTooLarge
+        try:
+            body: bytes = self.environ["wsgi.input"].read(BODY_BYTES + 1)
+        except (ValueError, OSError) as error:
+            raise Invalid("The body did not arrive whole", {"body": "did not arrive whole"}) from error
+        if len(body) > BODY_BYTES:
+            raise RequestEntityTooLarge
+        return body
+
     def parameters(self) -> dict[str, str]:
         """The query's parameters. Raises Invalid for one that is given twice, or not in UTF-8."""
-        given = {}
-        for name, values in self.args.lists():
-            if len(values) > 1:
+        given: dict[str, str] = {}
+        for pair in self.environ.get("QUERY_STRING", "").encode("latin-1").split(b"&"):
+            if not pair:
+                continue
+            raw_name, _, raw_value = (unquote_to_bytes(part) for part in pair.replace(b"+", b" ").partition(b"="))
+            name = raw_name.decode("utf-8", "replace")
+            if name in given:
                 raise Invalid(errors={name: "is given more than once"})
-            if "\ufffd" in values[0] or "\ufffd" in name:
-                raise Invalid(errors={name: "is not valid UTF-8"})
-            given[name] = values[0]
+            try:
+                given[name] = raw_value.decode("utf-8")
+            except UnicodeDecodeError:
+                raise Invalid(errors={name: "is not valid UTF-8"}) from None
         return given
 
     @property

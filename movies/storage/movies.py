@@ -199,7 +199,7 @@ def _full_text(session: Session, words: str) -> tuple[ColumnElement[bool], Colum
         return matches, cast(func.ts_rank(MOVIES.c.document, query), Double)
     wanted = domain.trigrams(words)
     trigrams = bindparam("trigrams", wanted, ARRAY(Text))
-    each = func.unnest(MOVIES.c.trigrams).table_valued("trigram").alias("each")
+    each = func.unnest(MOVIES.c.trigrams).table_valued("trigram").render_derived("each")
     # Correlated: the trigrams are those of the movie at hand.
     common = (
         select(func.count())
@@ -209,7 +209,9 @@ def _full_text(session: Session, words: str) -> tuple[ColumnElement[bool], Colum
         .scalar_subquery()
     )
     share = cast(common, Double) / max(len(wanted), 1)
-    return MOVIES.c.trigrams.overlap(trigrams) & (share >= domain.SIMILAR), share
+    # Of two that hold as much of what is wanted, the one that holds less beside it is meant.
+    closeness = share + 0.1 * cast(common, Double) / func.greatest(func.cardinality(MOVIES.c.trigrams), 1)
+    return MOVIES.c.trigrams.overlap(trigrams) & (share >= domain.SIMILAR), closeness
 
 
 def _order(order: str, relevance: ColumnElement[float]) -> tuple[ColumnElement[Any], bool]:

@@ -87,7 +87,10 @@ class RabbitMq(Server):
             "RUNNING_UNDER_SYSTEMD": "true",
         }
         if self._links_modules:
-            environment["RABBITMQ_SERVER_CODE_PATH"] = str(_link_modules(server, folder / "modules"))
+            plugins = server.resolve().parents[1] / "plugins"
+            environment["RABBITMQ_SERVER_CODE_PATH"] = str(_link_modules(plugins, folder / "modules"))
+            # RabbitMQ would look for it beside its modules.
+            environment["RABBITMQ_PLUGINS_DIR"] = str(plugins)
         return environment
 
     def _start_epmd(self, environment: dict[str, str]) -> Child:
@@ -119,7 +122,7 @@ def _server_script() -> Path:
     return program("rabbitmq-server")
 
 
-def _link_modules(server: Path, modules: Path) -> Path:
+def _link_modules(plugins: Path, modules: Path) -> Path:
     """One folder with links to all Erlang modules.
 
     At its start RabbitMQ loads some thousand modules, and Erlang looks for each in about a hundred folders,
@@ -128,7 +131,7 @@ def _link_modules(server: Path, modules: Path) -> Path:
     if modules.exists():
         return modules
     modules.mkdir()
-    folders = [*server.resolve().parents[1].glob("plugins/*/ebin")]
+    folders = [*plugins.glob("*/ebin")]
     if erlang := shutil.which("erl"):
         folders += Path(erlang).resolve().parents[1].glob("lib/*/ebin")
     for module in (module for folder in folders for module in folder.glob("*.beam")):
