@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from difflib import SequenceMatcher
 from typing import Final
 
 # How many reviews the prior weighs.
@@ -18,8 +19,8 @@ NEVER: Final = -math.inf
 # Below this share of what it was, a difference of powers of two has lost too many of a double's 53 bits.
 PRECISE_SHARE: Final = 2.0**-20
 
-# The least share of a query's trigrams that a film's words must have to count as meant.
-SIMILAR: Final = 0.4
+# The least likeness at which a film counts as meant by a misspelt search.
+ALIKE: Final = 0.7
 
 
 def bayesian_rating(
@@ -130,6 +131,19 @@ def trigrams(text: str) -> list[str]:
         padded = f"  {word} "
         found.update(padded[start : start + 3] for start in range(len(padded) - 2))
     return sorted(found)
+
+
+def likeness(wanted: str, text: str) -> float:
+    """How much the words of `text` are spelt like those of `wanted`, from 0 to 1.
+
+    The mean, over the wanted words, of the best Ratcliff/Obershelp similarity to a word of the text.
+    """
+    there = words(text)
+    best = [
+        max((SequenceMatcher(None, there_word, word).ratio() for there_word in there), default=0.0)
+        for word in words(wanted)
+    ]
+    return sum(best) / len(best) if best else 0.0
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Double,
     Row,
@@ -20,7 +21,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.orm import Session
 
 from movies import domain
@@ -33,6 +34,8 @@ from movies.storage.tables import MOVIE_STATS, MOVIES
 _SHOWN = [column for column in MOVIES.c if column.name not in ("trigrams", "document", "genres")]
 # A popularity that JSON can carry, for rows that have none.
 _FLOOR = -1e300
+# How many films, by shared trigrams, are looked at word by word when a search is misspelt.
+CANDIDATES = 50
 
 
 def _select() -> Select[Any]:
@@ -196,29 +199,35 @@ def _full_text(session: Session, words: str) -> tuple[ColumnElement[bool], Colum
     )
     matches = MOVIES.c.document.op("@@")(query)
     if session.execute(select(MOVIES.c.id).where(matches).limit(1)).one_or_none():
-        return matches, cast(func.ts_rank(MOVIES.c.document, query), Double)
-    wanted = domain.trigrams(words)
-    trigrams = bindparam("trigrams", wanted, ARRAY(Text))
+        return matches, func.ts_rank(MOVIES.c.document, query)
+    alike = array(_spelt_alike(session, words), type_=BigInteger)
+    return MOVIES.c.id == func.any(alike), -func.coalesce(func.array_position(alike, MOVIES.c.id), 0)
+
+
+def _spelt_alike(session: Session, words: str) -> list[int]:
+    """The ids of the films whose title and director are spelt most like `words`, the likest first."""
+    wanted = bindparam("trigrams", domain.trigrams(words), ARRAY(Text))
     each = func.unnest(MOVIES.c.trigrams).table_valued("trigram").render_derived("each")
     # Correlated: the trigrams are those of the movie at hand.
     common = (
         select(func.count())
         .select_from(each)
-        .where(each.c.trigram == func.any(trigrams))
+        .where(each.c.trigram == func.any(wanted))
         .correlate(MOVIES)
         .scalar_subquery()
     )
-    share = cast(common, Double) / max(len(wanted), 1)
-    # Of two that hold as much of what is wanted, the one that holds less beside it is meant.
-    closeness = share + 0.1 * cast(common, Double) / func.greatest(func.cardinality(MOVIES.c.trigrams), 1)
-    return MOVIES.c.trigrams.overlap(trigrams) & (share >= domain.SIMILAR), closeness
+    query = select(MOVIES.c.id, MOVIES.c.title, MOVIES.c.director).where(MOVIES.c.trigrams.overlap(wanted))
+    candidates = session.execute(query.order_by(common.desc(), MOVIES.c.id).limit(CANDIDATES)).all()
+    likeness = {row.id: domain.likeness(words, f"{row.title} {row.director}") for row in candidates}
+    alike = [row_id for row_id, share in likeness.items() if share >= domain.ALIKE]
+    return sorted(alike, key=lambda row_id: (-likeness[row_id], row_id))
 
 
 def _order(order: str, relevance: ColumnElement[float]) -> tuple[ColumnElement[Any], bool]:
     """What to sort by, never null, and whether it descends."""
     day = cast(MOVIES.c.release_date, Text)
     orders: dict[str, tuple[ColumnElement[Any], bool]] = {
-        "relevance": (relevance, True),
+        "relevance": (cast(relevance, Double), True),
         "rating": (func.coalesce(MOVIE_STATS.c.rating, -1.0), True),
         "popular": (func.greatest(MOVIE_STATS.c.popularity, _FLOOR), True),
         "latest": (func.coalesce(day, ""), True),
