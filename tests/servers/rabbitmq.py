@@ -87,10 +87,7 @@ class RabbitMq(Server):
             "RUNNING_UNDER_SYSTEMD": "true",
         }
         if self._links_modules:
-            plugins = server.resolve().parents[1] / "plugins"
-            environment["RABBITMQ_SERVER_CODE_PATH"] = str(_link_modules(plugins, folder / "modules"))
-            # RabbitMQ would look for it beside its modules.
-            environment["RABBITMQ_PLUGINS_DIR"] = str(plugins)
+            environment |= _linked_modules(server.resolve().parents[1] / "plugins", folder)
         return environment
 
     def _start_epmd(self, environment: dict[str, str]) -> Child:
@@ -122,19 +119,25 @@ def _server_script() -> Path:
     return program("rabbitmq-server")
 
 
-def _link_modules(plugins: Path, modules: Path) -> Path:
-    """One folder with links to all Erlang modules.
+def _linked_modules(plugins: Path, folder: Path) -> dict[str, str]:
+    """One folder with links to all Erlang modules, another with RabbitMQ as the only "plugin".
 
-    At its start RabbitMQ loads some thousand modules, and Erlang looks for each in about a hundred folders,
-    one after the other. With all of them in the first one, it starts in a quarter of the time.
+    At its start RabbitMQ loads more than a thousand modules, and Erlang looks for each in about a hundred
+    folders, one after the other. Besides, RabbitMQ searches all its plugins, enabled or not. Without the
+    one and the other it starts in well under half the time.
     """
-    if modules.exists():
-        return modules
+    modules, only_rabbit = folder / "modules", folder / "plugins"
+    variables = {"RABBITMQ_SERVER_CODE_PATH": str(modules), "RABBITMQ_PLUGINS_DIR": str(only_rabbit)}
+    if only_rabbit.exists():
+        return variables
     modules.mkdir()
-    folders = [*plugins.glob("*/ebin")]
+    applications = [*plugins.glob("*/ebin")]
     if erlang := shutil.which("erl"):
-        folders += Path(erlang).resolve().parents[1].glob("lib/*/ebin")
-    for module in (module for folder in folders for module in folder.glob("*.beam")):
+        applications += Path(erlang).resolve().parents[1].glob("lib/*/ebin")
+    for module in (module for application in applications for module in application.glob("*.beam")):
         with contextlib.suppress(FileExistsError):
             (modules / module.name).symlink_to(module)
-    return modules
+    only_rabbit.mkdir()
+    for rabbit in plugins.glob("rabbit-[0-9]*"):
+        (only_rabbit / rabbit.name).symlink_to(rabbit)
+    return variables

@@ -1,0 +1,1 @@
+"""The tests: unit (no servers), integration (real servers), contract (one list of cases, two deployments)."""

@@ -1,0 +1,50 @@
+"""The servers and the platforms, started once for all tests that ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.platforms import Embedded, FullDeployment, Platform
+from tests.servers import PrivateServers, ServerUrls
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[ServerUrls]:
+    """A private RabbitMQ, Redis and PostgreSQL, or those that the environment gives."""
+    with PrivateServers() as running:
+        yield running.urls
+
+
+@pytest.fixture(scope="session")
+def full_deployment(
+    servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[FullDeployment]:
+    """Two gateways, two movies services, two notifiers and one auth on real servers."""
+    deployment = FullDeployment(
+        servers, tmp_path_factory.mktemp("full"), gateways=2, movies=2, notifiers=2
+    )
+    try:
+        deployment.start()
+        yield deployment
+    finally:
+        deployment.stop()
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """The embedded default on a data folder of its own."""
+    platform = Embedded(tmp_path_factory.mktemp("embedded"))
+    try:
+        platform.start()
+        yield platform
+    finally:
+        platform.stop()
+
+
+@pytest.fixture(scope="session", params=["embedded", "full_deployment"])
+def platform(request: pytest.FixtureRequest) -> Platform:
+    """Each of the two, for what must hold on both."""
+    running: Platform = request.getfixturevalue(request.param)
+    return running

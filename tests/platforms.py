@@ -1,0 +1,211 @@
+"""The platform as the tests drive it: as parts on real servers, or embedded in one process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+import kombu
+import psycopg2
+import requests
+from psycopg2 import sql
+from sqlalchemy.engine import make_url
+
+from broker.rpc_client import call
+from tests.processes import PROGRAMS, ROOT, Process, free_port, wait_until
+from tests.servers import ServerUrls
+
+START_SECONDS = 60
+
+
+class Platform(Protocol):
+    """What every test of the contract needs of a running platform."""
+
+    name: str
+    gateways: list[str]  # base URLs
+    notifiers: list[str]
+
+    def set_role(self, username: str, role: str) -> None:
+        """As an operator does."""
+
+
+def wait_until_ready(gateways: list[str], notifiers: list[str], processes: list[Process]) -> None:
+    """Return once every front door answers, and with it all that is behind it."""
+
+    def ready() -> bool:
+        for process in processes:
+            process.check()
+        try:
+            return all(
+                requests.get(url, timeout=10).status_code == 200
+                for gateway in gateways
+                for url in (f"{gateway}/api/auth/status", f"{gateway}/api/movies/status")
+            ) and all(requests.get(f"{url}/health/ready", timeout=10).status_code == 200 for url in notifiers)
+        except requests.RequestException:
+            return False
+
+    wait_until(ready, START_SECONDS, "the platform answers")
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Two fresh databases on a PostgreSQL that was started for, or handed to, the tests."""
+
+    server: str
+    auth: str
+    movies: str
+
+    @classmethod
+    def create(cls, server: str) -> Self:
+        suffix = uuid.uuid4().hex[:12]
+        names = {part: f"test_{part}_{suffix}" for part in ("auth", "movies")}
+        url = make_url(server)
+        for name in names.values():
+            _administer(server, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        urls = {
+            part: url.set(database=name).render_as_string(hide_password=False) for part, name in names.items()
+        }
+        return cls(server, urls["auth"], urls["movies"])
+
+    def drop(self) -> None:
+        for url in (self.auth, self.movies):
+            name = make_url(url).database or ""
+            _administer(self.server, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def connect(url: str) -> psycopg2.extensions.connection:
+    """A connection to SQLAlchemy's `url`, in autocommit."""
+    connection = psycopg2.connect(
+        make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    )
+    connection.autocommit = True
+    return connection
+
+
+def _administer(server: str, statement: sql.Composed) -> None:
+    connection = connect(server)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()
+
+
+class FullDeployment:
+    """The parts as processes of their own on RabbitMQ, PostgreSQL and Redis, as many of each as asked for."""
+
+    name = "full deployment"
+
+    def __init__(
+        self, servers: ServerUrls, folder: Path, *, gateways: int = 1, movies: int = 1, notifiers: int = 1
+    ) -> None:
+        self.folder = folder
+        self.servers = servers
+        self.databases = Databases.create(servers.postgres)
+        self.environment = {
+            "AMQP_URI": servers.amqp,
+            "REDIS_URL": servers.redis,
+            "AUTH_DATABASE_URL": self.databases.auth,
+            "MOVIES_DATABASE_URL": self.databases.movies,
+            "SIGNING_KEY_SECRET": "a secret of the tests",
+        }
+        self.processes: list[Process] = []
+        self._gateway_ports = [free_port() for _ in range(gateways)]
+        self._notifier_ports = [free_port() for _ in range(notifiers)]
+        self._movies = movies
+        self.gateways = [f"http://127.0.0.1:{port}" for port in self._gateway_ports]
+        self.notifiers = [f"http://127.0.0.1:{port}" for port in self._notifier_ports]
+
+    def start(self) -> None:
+        self.migrate()
+        self.start_service("auth")
+        for number in range(self._movies):
+            self.start_service("movies", number)
+        for number, port in enumerate(self._gateway_ports):
+            self.start_service("gateway", number, {"GATEWAY_PORT": str(port)})
+        for number, port in enumerate(self._notifier_ports):
+            self.start_process(
+                f"notifications-{number}",
+                [PROGRAMS / "python", "-m", "notifications"],
+                {"NOTIFIER_PORT": str(port)},
+            )
+        wait_until_ready(self.gateways, self.notifiers, self.processes)
+
+    def migrate(self) -> None:
+        for part in ("auth", "movies"):
+            subprocess.run(
+                [PROGRAMS / "alembic", "-n", part, "upgrade", "head"],
+                cwd=ROOT,
+                env={**os.environ, **self.environment},
+                check=True,
+                capture_output=True,
+            )
+
+    def start_service(self, service: str, number: int = 0, more: Mapping[str, str] | None = None) -> Process:
+        command = [PROGRAMS / "nameko", "run", "--config", "config.yaml", f"{service}.service"]
+        return self.start_process(f"{service}-{number}", command, more or {})
+
+    def start_process(self, name: str, command: list[str | Path], more: Mapping[str, str]) -> Process:
+        process = Process(name, command, {**self.environment, **more}, self.folder)
+        self.processes.append(process)
+        return process
+
+    def rpc(self, method: str, *args: object) -> object:
+        """Call `service.method` as a process without Nameko does."""
+        with kombu.Connection(self.servers.amqp) as connection:
+            return call(connection, method, *args, seconds=10)
+
+    def set_role(self, username: str, role: str) -> None:
+        self.rpc("auth.set_role", username, role)
+
+    def stop(self) -> None:
+        codes = {process.name: process.stop() for process in reversed(self.processes)}
+        self.databases.drop()
+        assert set(codes.values()) <= {0}, f"exit codes after SIGTERM: {codes}"
+
+
+class Embedded:
+    """Everything in one process, as `make run` starts it."""
+
+    name = "embedded default"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        gateway, notifier = free_port(), free_port()
+        self.gateways = [f"http://127.0.0.1:{gateway}"]
+        self.notifiers = [f"http://127.0.0.1:{notifier}"]
+        self.environment = {
+            "GATEWAY_PORT": str(gateway),
+            "NOTIFIER_PORT": str(notifier),
+            "DATA_FOLDER": str(folder / "data"),
+            # Whatever is handed to the tests is for the full deployment.
+            **dict.fromkeys(("AUTH_DATABASE_URL", "MOVIES_DATABASE_URL", "REDIS_URL"), ""),
+            "AMQP_URI": "memory://",
+        }
+        self.process: Process | None = None
+
+    def start(self) -> None:
+        self.process = Process(
+            "standalone", [sys.executable, "standalone.py"], self.environment, self.folder
+        )
+        wait_until_ready(self.gateways, self.notifiers, [self.process])
+
+    def set_role(self, username: str, role: str) -> None:
+        subprocess.run(
+            [sys.executable, "standalone.py", "set-role", username, role],
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def stop(self) -> int:
+        assert self.process is not None
+        return self.process.stop()
