@@ -69,7 +69,10 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="standalone.py", description=__doc__)
     parser.add_argument(
-        "--config", type=Path, default=configuration.path_from_environment(), help="settings file (config.yaml)"
+        "--config",
+        type=Path,
+        default=configuration.path_from_environment(),
+        help="settings file (config.yaml)",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.add_parser("run", help="start everything (what happens without a command, too)")
@@ -175,8 +178,7 @@ def _serve(config: dict[str, Any], settings: Settings) -> int:
             ),
             flush=True,
         )
-        code = int(ended.wait())
-    return code
+        return int(ended.wait())
 
 
 def _prepare_databases(config: Mapping[str, Any]) -> None:
@@ -197,7 +199,7 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
 
 
 def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> None:
-    """Start the listeners to events before those who announce them; `parts` stops them the other way round."""
+    """Start who listens to events before who announces them; `parts` stops them the other way round."""
     from nameko.runners import ServiceRunner
 
     from auth.service import AuthService

@@ -86,15 +86,15 @@ def public_jwk(key: SigningKey, secret: str) -> dict[str, Any]:
 
 
 def access_token(
-    key: SigningKey, secret: str, user_id: int, username: str, session: str, *, now: datetime, lifetime: int
+    key: SigningKey, tokens: TokenSettings, user_id: int, username: str, session: str, now: datetime
 ) -> str:
-    """A JWT that speaks for the user in `session` until `lifetime` seconds after `now`."""
+    """A JWT that speaks for the user in `session`, from `now` on for the lifetime of `tokens`."""
     claims = {
         "iss": ISSUER,
         "sub": str(user_id),
         "name": username,
         "sid": session,
         "iat": now,
-        "exp": now + timedelta(seconds=lifetime),
+        "exp": now + timedelta(seconds=tokens.lifetime),
     }
-    return jwt.encode(claims, private_key(key, secret), algorithm=ALGORITHM, headers={"kid": key.kid})
+    return jwt.encode(claims, private_key(key, tokens.secret), algorithm=ALGORITHM, headers={"kid": key.kid})

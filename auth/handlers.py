@@ -62,9 +62,7 @@ def login(
         if current is None or current.password_hash != user.password_hash:
             raise Unauthenticated(WRONG_LOGIN)
         storage.add_session(session, session_id, user.id, now + timedelta(seconds=tokens.lifetime))
-    token = domain.access_token(
-        key, tokens.secret, user.id, current.username, session_id, now=now, lifetime=tokens.lifetime
-    )
+    token = domain.access_token(key, tokens, user.id, current.username, session_id, now)
     return {
         "access_token": token,
         "token_type": "Bearer",

@@ -85,7 +85,10 @@ class AuthService:
 
     @rpc
     def rotate_keys(self) -> str:
-        """Sign with a fresh key from now on; answers its id. Tokens of the old one stay good. For operators."""
+        """Sign with a fresh key from now on; answers its id. For operators.
+
+        Tokens that the old key signed stay good until they expire.
+        """
         return handlers.rotate_keys(self.transaction, self.tokens, self.now())
 
     @rpc

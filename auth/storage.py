@@ -98,7 +98,7 @@ def remove_user(session: Session, user_id: int) -> None:
 
 def staff(session: Session) -> Sequence[Row[Any]]:
     """Everyone whose role is more than `user`."""
-    return session.execute(select(USERS.c.id, USERS.c.role).where(USERS.c.role != "user")).all()
+    return session.execute(select(USERS).where(USERS.c.role != "user")).all()
 
 
 def add_session(session: Session, session_id: str, user_id: int, expires_at: datetime) -> None:
@@ -108,7 +108,9 @@ def add_session(session: Session, session_id: str, user_id: int, expires_at: dat
 def revoke_session(session: Session, session_id: str, now: datetime) -> Row[Any] | None:
     """The session as revoked by this very call; None where it is unknown or was revoked before."""
     live = (SESSIONS.c.id == session_id) & SESSIONS.c.revoked_at.is_(None)
-    return session.execute(update(SESSIONS).where(live).values(revoked_at=now).returning(SESSIONS)).one_or_none()
+    return session.execute(
+        update(SESSIONS).where(live).values(revoked_at=now).returning(SESSIONS)
+    ).one_or_none()
 
 
 def revoke_sessions_of(

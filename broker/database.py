@@ -74,8 +74,8 @@ class Database(DependencyProvider):
         url = str(getattr(config.settings(self.container.config), self.url_setting))
         if not url:
             raise config.ConfigurationError(
-                f"setting {self.url_setting} is empty: a service in a process of its own needs a PostgreSQL URL "
-                "(the embedded one comes with `make run`)"
+                f"setting {self.url_setting} is empty: a service in a process of its own needs a PostgreSQL "
+                "URL (the embedded one comes with `make run`)"
             )
         return url
 

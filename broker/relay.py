@@ -40,7 +40,7 @@ BROKER_ERRORS = (AMQPError, KombuError, OSError)
 class OutboxRelay(DependencyProvider):
     """Runs the relay of one database beside a service. It injects nothing.
 
-    `url_setting` names the setting that holds the database's URL, `source` the service whose events it relays.
+    `url_setting` names the setting of the database's URL, `source` the service whose events it relays.
     """
 
     def __init__(self, url_setting: str, source: str) -> None:
@@ -50,7 +50,9 @@ class OutboxRelay(DependencyProvider):
         self._stopping = False
 
     def start(self) -> None:
-        self._thread = self.container.spawn_managed_thread(self._run, identifier=f"{self.source} outbox relay")
+        self._thread = self.container.spawn_managed_thread(
+            self._run, identifier=f"{self.source} outbox relay"
+        )
 
     def stop(self) -> None:
         """Finish the batch at work and let go of the lock, so that another relay takes over at once."""

@@ -56,29 +56,34 @@ class DeadlineMethodProxy(MethodProxy):
         published = False
         try:
             with eventlet.Timeout(self.deadline, _Elapsed):
-                publishing.wait()
+                if error := publishing.wait():
+                    raise ServiceUnavailable from error
                 published = True
                 return outcome(reply.wait())
-        except _Elapsed as error:
-            raise (DeadlineExceeded if published else ServiceUnavailable)() from error
-        except (UndeliverableMessage, AMQPError, KombuError, OSError) as error:
-            raise ServiceUnavailable from error
+        except _Elapsed as elapsed:
+            raise (DeadlineExceeded if published else ServiceUnavailable)() from elapsed
         finally:
             # Nameko drops the slot when the reply comes; without a reply it would stay for ever.
             self.reply_listener._reply_events.pop(correlation_id, None)
 
-    def _publish(self, message: dict[str, Any], correlation_id: str) -> None:
-        self.publisher.publish(
-            message,
-            exchange=get_rpc_exchange(self.container.config),
-            routing_key=f"{self.service_name}.{self.method_name}",
-            mandatory=True,
-            delivery_mode=NON_PERSISTENT,
-            expiration=self.deadline,
-            reply_to=self.reply_listener.routing_key,
-            correlation_id=correlation_id,
-            extra_headers=self.get_message_headers(self.worker_ctx),
-        )
+    def _publish(self, message: dict[str, Any], correlation_id: str) -> Exception | None:
+        """What kept the message from being handed over; None where nothing did."""
+        try:
+            self.publisher.publish(
+                message,
+                exchange=get_rpc_exchange(self.container.config),
+                routing_key=f"{self.service_name}.{self.method_name}",
+                mandatory=True,
+                delivery_mode=NON_PERSISTENT,
+                expiration=self.deadline,
+                reply_to=self.reply_listener.routing_key,
+                correlation_id=correlation_id,
+                extra_headers=self.get_message_headers(self.worker_ctx),
+            )
+        except (UndeliverableMessage, AMQPError, KombuError, OSError) as error:
+            # Answered, not raised: eventlet prints what a greenlet raises.
+            return error
+        return None
 
 
 class ServiceProxy:
@@ -92,7 +97,7 @@ class ServiceProxy:
 
 
 class ServiceRpc(DependencyProvider):
-    """Injects a proxy of the service `target`; every call has `RPC_TIMEOUT` seconds, and so has its message."""
+    """Injects a proxy of the service `target`; a call, and its message, have `RPC_TIMEOUT` seconds."""
 
     replies = ReplyListener()
 

@@ -1,4 +1,4 @@
-"""Validation of what comes from outside: field types that the services share, and errors that name the field."""
+"""Validation of what comes from outside: field types that services share, errors that name the field."""
 
 import re
 from collections.abc import Mapping

@@ -51,18 +51,20 @@ class JsonApplication:
 class JsonServer(WebServer):
     """Nameko's web server, on GATEWAY_HOST and GATEWAY_PORT."""
 
+    _sock: Any
+
     @property
     def bind_addr(self) -> BindAddress:
         settings = config.settings(self.container.config)
         return BindAddress(settings.GATEWAY_HOST, settings.GATEWAY_PORT)
 
     def start(self) -> None:
-        if self._starting:
-            return
-        self._starting = True
+        if self._sock is not None:
+            return  # every route's entrypoint starts it
         # By default eventlet lets a second gateway share the port, unseen.
-        self._sock = eventlet.listen(self.bind_addr, backlog=1024, reuse_port=False)
-        self._sock.settimeout(None)
+        sock = eventlet.listen(self.bind_addr, backlog=1024, reuse_port=False)
+        sock.settimeout(None)
+        self._sock = sock
         self._serv = self.get_wsgi_server(self._sock, self.get_wsgi_app())
         self._gt = self.container.spawn_managed_thread(self.run)
 

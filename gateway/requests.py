@@ -43,7 +43,9 @@ class Request(werkzeug.wrappers.Request):
         try:
             body = orjson.loads(self._body())
         except orjson.JSONDecodeError as error:
-            raise Invalid("The body is not valid JSON", {"body": f"is not valid JSON: {error.msg}"}) from error
+            raise Invalid(
+                "The body is not valid JSON", {"body": f"is not valid JSON: {error.msg}"}
+            ) from error
         if not isinstance(body, dict):
             raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
         return body
@@ -67,7 +69,9 @@ class Request(werkzeug.wrappers.Request):
         for pair in self.environ.get("QUERY_STRING", "").encode("latin-1").split(b"&"):
             if not pair:
                 continue
-            raw_name, _, raw_value = (unquote_to_bytes(part) for part in pair.replace(b"+", b" ").partition(b"="))
+            raw_name, _, raw_value = (
+                unquote_to_bytes(part) for part in pair.replace(b"+", b" ").partition(b"=")
+            )
             name = raw_name.decode("utf-8", "replace")
             if name in given:
                 raise Invalid(errors={name: "is given more than once"})
@@ -82,7 +86,9 @@ class Request(werkzeug.wrappers.Request):
         """The token of the Authorization header. Raises Unauthenticated where there is none."""
         scheme, _, token = self.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("Sign in to do this: an Authorization header with a Bearer token is missing")
+            raise Unauthenticated(
+                "Sign in to do this: an Authorization header with a Bearer token is missing"
+            )
         return token.strip()
 
     @property

@@ -15,17 +15,17 @@ def _web_address(url: str) -> str:
     return url
 
 
-Title = Annotated[Line, Field(max_length=300), AfterValidator(lambda text: _present(text))]
-Genre = Annotated[Line, Field(max_length=300), AfterValidator(lambda text: ", ".join(genres(text)))]
-Kind = Literal["movie", "tv"]
-Prior = Annotated[float, Field(ge=0, le=10)]
-Stars = Annotated[float, Field(ge=1, le=10, multiple_of=0.5)]
-
-
 def _present(text: str) -> str:
     if not text:
         raise ValueError("must not be empty")
     return text
+
+
+Title = Annotated[Line, Field(max_length=300), AfterValidator(_present)]
+Genre = Annotated[Line, Field(max_length=300), AfterValidator(lambda text: ", ".join(genres(text)))]
+Kind = Literal["movie", "tv"]
+Prior = Annotated[float, Field(ge=0, le=10)]
+Stars = Annotated[float, Field(ge=1, le=10, multiple_of=0.5)]
 
 
 class CreateMovie(Body):

@@ -39,9 +39,7 @@ def bayesian_rating(
     return (PRIOR_WEIGHT * centre + rating_sum) / (PRIOR_WEIGHT + review_count)
 
 
-def catalogue_mean(
-    prior_count: int, prior_sum: float, review_count: int, rating_sum: float
-) -> float | None:
+def catalogue_mean(prior_count: int, prior_sum: float, review_count: int, rating_sum: float) -> float | None:
     """The mean of the whole catalogue, in which each film's prior counts as PRIOR_WEIGHT reviews.
 
     None for a catalogue with neither priors nor reviews.
@@ -106,7 +104,7 @@ class Aggregate:
 
 def genres(genre: str) -> list[str]:
     """The members of a comma-separated list, each once whatever its case, in their order."""
-    members = {}
+    members: dict[str, str] = {}
     for member in genre.split(","):
         name = " ".join(member.split())
         if name:
@@ -126,7 +124,7 @@ def trigrams(text: str) -> list[str]:
 
     The same as PostgreSQL's pg_trgm makes, for databases that lack it.
     """
-    found = set()
+    found: set[str] = set()
     for word in words(text):
         padded = f"  {word} "
         found.update(padded[start : start + 3] for start in range(len(padded) - 2))

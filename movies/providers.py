@@ -39,12 +39,12 @@ class PageCache:
             generation = self._client.get(GENERATION)
             if generation is None:
                 self._client.set(GENERATION, secrets.token_hex(8), nx=True)
-                generation = self._client.get(GENERATION) or b""
+                generation = self._client.get(GENERATION)
         except redis.RedisError as error:
             self._away(error)
             return None
         question = hashlib.sha256(orjson.dumps([kind, asked], option=orjson.OPT_SORT_KEYS)).hexdigest()
-        return f"{PAGES}{bytes(generation).decode()}:{question}"
+        return f"{PAGES}{generation!r}:{question}"
 
     def get(self, key: str | None) -> Any:
         """The page that was put under `key`; None where there is none."""

@@ -67,7 +67,7 @@ class MoviesService:
 
     @rpc
     def update(self, movie_id: int, fields: Fields, actor: Fields) -> None:
-        """Change any of a movie's fields. Raises NotFound, and Forbidden unless it is the actor's or staff."""
+        """Change any of a movie's fields. Raises NotFound; Forbidden unless the actor's own, or staff."""
         command = parse(commands.UpdateMovie, fields)
         who = commands.actor(actor)
         movies.update(self.transaction, self.cache, check_id(movie_id), command, who, self.now())
@@ -116,9 +116,7 @@ class MoviesService:
 
         `parameters`: `sort` (newest, highest, lowest or likes), `limit` (100), `cursor`.
         """
-        return reviews.of_movie(
-            self.transaction, check_id(movie_id), parse(commands.ReviewPage, parameters)
-        )
+        return reviews.of_movie(self.transaction, check_id(movie_id), parse(commands.ReviewPage, parameters))
 
     @rpc
     def reviews_of_user(self, user_id: int, parameters: Fields) -> Fields:
@@ -137,7 +135,7 @@ class MoviesService:
 
     @rpc
     def like(self, review_id: int, actor: Fields) -> int:
-        """Like a review, once however often; answers its likes. Raises NotFound, and Forbidden for one's own."""
+        """Like a review, once however often; answers its likes. Raises NotFound; Forbidden for one's own."""
         return reviews.like(self.transaction, check_id(review_id), commands.actor(actor), wanted=True)
 
     @rpc

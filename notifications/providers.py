@@ -139,6 +139,9 @@ class EventConsumer(ConsumerMixin):
         _log.info("hearing events from %s", connection.as_uri())
         self._changed(True)
 
+    def on_consume_end(self, connection: Any, channel: Any) -> None:  # noqa: ARG002
+        self._queue(channel).delete()  # memory:// deletes no queue by itself
+
     def on_decode_error(self, message: kombu.Message, exc: Exception) -> None:
         _log.warning("dropped a message that is not JSON (%s)", type(exc).__name__)
         message.ack()

@@ -82,9 +82,7 @@ def sign_in(base: str, email: str, password: str = PASSWORD) -> Account:
     assert response.status_code == 200, response.text
     api = Api(base, response.json()["access_token"])
     profile = api.get("/api/auth/me").json()
-    return Account(
-        profile["id"], profile["username"], email, response.json()["access_token"], api, password
-    )
+    return Account(profile["id"], profile["username"], email, response.json()["access_token"], api, password)
 
 
 class Listener:

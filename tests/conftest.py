@@ -22,9 +22,7 @@ def full_deployment(
     servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[FullDeployment]:
     """Two gateways, two movies services, two notifiers and one auth on real servers."""
-    deployment = FullDeployment(
-        servers, tmp_path_factory.mktemp("full"), gateways=2, movies=2, notifiers=2
-    )
+    deployment = FullDeployment(servers, tmp_path_factory.mktemp("full"), gateways=2, movies=2, notifiers=2)
     try:
         deployment.start()
         yield deployment

@@ -165,7 +165,9 @@ class FullDeployment:
         self.rpc("auth.set_role", username, role)
 
     def stop(self) -> None:
-        codes = {process.name: process.stop() for process in reversed(self.processes)}
+        for process in self.processes:
+            process.terminate()  # all of them first: each takes a few seconds to finish
+        codes = {process.name: process.stop() for process in self.processes}
         self.databases.drop()
         assert set(codes.values()) <= {0}, f"exit codes after SIGTERM: {codes}"
 
@@ -191,9 +193,7 @@ class Embedded:
         self.process: Process | None = None
 
     def start(self) -> None:
-        self.process = Process(
-            "standalone", [sys.executable, "standalone.py"], self.environment, self.folder
-        )
+        self.process = Process("standalone", [sys.executable, "standalone.py"], self.environment, self.folder)
         wait_until_ready(self.gateways, self.notifiers, [self.process])
 
     def set_role(self, username: str, role: str) -> None:

@@ -33,9 +33,12 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None
 class Process:
     """A program of this project with its output in a file, in a group of its own."""
 
-    def __init__(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path):
+    def __init__(
+        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path
+    ):
         self.name = name
         self.log = folder / f"{name}.log"
+        self._terminated = False
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
@@ -68,10 +71,15 @@ class Process:
         """Its exit code, once it ends by itself."""
         return self._process.wait(seconds)
 
+    def terminate(self) -> None:
+        """SIGTERM, once."""
+        if self.is_running() and not self._terminated:
+            self._terminated = True
+            self.signal(signal.SIGTERM)
+
     def stop(self) -> int:
         """SIGTERM, and SIGKILL to the group of one that does not heed it; its exit code."""
-        if self.is_running():
-            self.signal(signal.SIGTERM)
+        self.terminate()
         try:
             return self.wait()
         except subprocess.TimeoutExpired:

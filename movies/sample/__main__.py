@@ -17,7 +17,9 @@ def main() -> int:
     try:
         url = config.settings(config.read(parser.parse_args().config)).MOVIES_DATABASE_URL
         if not url:
-            raise config.ConfigurationError("setting MOVIES_DATABASE_URL is empty: there is no database to fill")
+            raise config.ConfigurationError(
+                "setting MOVIES_DATABASE_URL is empty: there is no database to fill"
+            )
         count = load(transactions(engine(url, pool_size=1)), datetime.now(UTC))
     except (config.ConfigurationError, PlatformError) as error:
         print(error, file=sys.stderr)

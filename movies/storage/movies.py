@@ -26,9 +26,8 @@ from sqlalchemy.orm import Session
 
 from movies import domain
 from movies.commands import Page, Search
-from movies.cursor import decode
 from movies.domain import Aggregate
-from movies.storage.paging import page, page_by_id
+from movies.storage.paging import Sort, page
 from movies.storage.tables import MOVIE_STATS, MOVIES
 
 _SHOWN = [column for column in MOVIES.c if column.name not in ("trigrams", "document", "genres")]
@@ -93,9 +92,7 @@ def disown(session: Session, user_id: int) -> None:
     session.execute(update(MOVIES).where(MOVIES.c.created_by == user_id).values(created_by=None))
 
 
-def save_aggregate(
-    session: Session, movie_id: int, prior: float | None, aggregate: Aggregate
-) -> int:
+def save_aggregate(session: Session, movie_id: int, prior: float | None, aggregate: Aggregate) -> int:
     """Store what the reviews of a locked movie add up to now, and its rating; answers its next version."""
     mean = None
     if prior is None and aggregate.review_count:
@@ -132,15 +129,7 @@ def _catalogue_mean(session: Session, movie_id: int, aggregate: Aggregate) -> fl
 
 def newest_last(session: Session, asked: Page) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of all movies, and the cursor of the next."""
-    return page_by_id(
-        session,
-        _select(),
-        MOVIES.c.id,
-        order="id",
-        descending=False,
-        limit=asked.limit,
-        after=decode(asked.cursor, "id"),
-    )
+    return page(session, _select(), MOVIES.c.id, Sort("id"), asked)
 
 
 def popular(session: Session, limit: int) -> Sequence[Row[Any]]:
@@ -158,21 +147,11 @@ def search(session: Session, asked: Search) -> tuple[Sequence[Row[Any]], str | N
     if asked.q:
         matches, relevance = _full_text(session, asked.q)
         query = query.where(matches)
-    key, descending = _order(asked.order, relevance)
-    return page(
-        session,
-        query,
-        key,
-        MOVIES.c.id,
-        order=asked.order,
-        descending=descending,
-        limit=asked.limit,
-        after=decode(asked.cursor, asked.order),
-    )
+    return page(session, query, MOVIES.c.id, _sort(asked.order, relevance), asked)
 
 
 def _filters(asked: Search) -> list[ColumnElement[bool]]:
-    filters = []
+    filters: list[ColumnElement[bool]] = []
     if asked.title:
         filters.append(MOVIES.c.title.ilike(_part(asked.title), escape="\\"))
     if asked.director:
@@ -193,7 +172,7 @@ def _filters(asked: Search) -> list[ColumnElement[bool]]:
 
 
 def _full_text(session: Session, words: str) -> tuple[ColumnElement[bool], ColumnElement[float]]:
-    """What `words` match, and how well: whole words or, where nothing has them all, words spelt much alike."""
+    """What `words` match, and how well: whole words or, failing that, words spelt alike."""
     query = func.websearch_to_tsquery(text("'simple'"), words).op("||")(
         func.websearch_to_tsquery(text("'english'"), words)
     )
@@ -223,18 +202,17 @@ def _spelt_alike(session: Session, words: str) -> list[int]:
     return sorted(alike, key=lambda row_id: (-likeness[row_id], row_id))
 
 
-def _order(order: str, relevance: ColumnElement[float]) -> tuple[ColumnElement[Any], bool]:
-    """What to sort by, never null, and whether it descends."""
+def _sort(order: str, relevance: ColumnElement[float]) -> Sort:
     day = cast(MOVIES.c.release_date, Text)
-    orders: dict[str, tuple[ColumnElement[Any], bool]] = {
-        "relevance": (cast(relevance, Double), True),
-        "rating": (func.coalesce(MOVIE_STATS.c.rating, -1.0), True),
-        "popular": (func.greatest(MOVIE_STATS.c.popularity, _FLOOR), True),
-        "latest": (func.coalesce(day, ""), True),
-        "earliest": (func.coalesce(day, "9999-12-31"), False),
-        "title": (func.lower(MOVIES.c.title), False),
+    sorts = {
+        "relevance": Sort(order, cast(relevance, Double), descending=True),
+        "rating": Sort(order, func.coalesce(MOVIE_STATS.c.rating, -1.0), descending=True),
+        "popular": Sort(order, func.greatest(MOVIE_STATS.c.popularity, _FLOOR), descending=True),
+        "latest": Sort(order, func.coalesce(day, ""), descending=True),
+        "earliest": Sort(order, func.coalesce(day, "9999-12-31")),
+        "title": Sort(order, func.lower(MOVIES.c.title)),
     }
-    return orders[order]
+    return sorts[order]
 
 
 def _part(words: str) -> str:

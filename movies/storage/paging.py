@@ -1,58 +1,47 @@
 """Keyset paging: pages that neither repeat nor skip a row while others are added."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, or_
 from sqlalchemy.orm import Session
 
-from movies.cursor import Position
+from movies.commands import Page
+from movies.cursor import Position, decode
+
+
+@dataclass(frozen=True)
+class Sort:
+    """An order of rows by `key` (never null) and then by ascending id; without a key, by id alone."""
+
+    name: str
+    key: ColumnElement[Any] | None = None
+    descending: bool = False
 
 
 def page(
-    session: Session,
-    query: Select[Any],
-    key: ColumnElement[Any],
-    row_id: ColumnElement[int],
-    *,
-    order: str,
-    descending: bool,
-    limit: int,
-    after: Position | None,
+    session: Session, query: Select[Any], row_id: ColumnElement[int], sort: Sort, asked: Page
 ) -> tuple[Sequence[Row[Any]], str | None]:
-    """`limit` rows of `query` after `after`, sorted by `key` and then by id, and the cursor of the next page.
+    """The rows of `query` that `asked` is for, and the cursor of the next page, None on the last.
 
-    Rows of equal key go by ascending id, also where the key descends. The cursor is None on the last page.
+    Raises Invalid for a cursor that this order did not give out.
     """
-    query = query.add_columns(key.label("sort_key")).order_by(key.desc() if descending else key, row_id)
-    if after is not None:
-        beyond = key < after.key if descending else key > after.key
-        query = query.where(or_(beyond, and_(key == after.key, row_id > after.id)))
-    return _cut(session, query, limit, lambda row: Position(order, row.sort_key, row.id))
-
-
-def page_by_id(
-    session: Session,
-    query: Select[Any],
-    row_id: ColumnElement[int],
-    *,
-    order: str,
-    descending: bool,
-    limit: int,
-    after: Position | None,
-) -> tuple[Sequence[Row[Any]], str | None]:
-    """The same for rows in the order of their ids."""
-    query = query.order_by(row_id.desc() if descending else row_id)
-    if after is not None:
-        query = query.where(row_id < after.id if descending else row_id > after.id)
-    return _cut(session, query, limit, lambda row: Position(order, 0.0, row.id))
-
-
-def _cut(
-    session: Session, query: Select[Any], limit: int, position: Callable[[Row[Any]], Position]
-) -> tuple[Sequence[Row[Any]], str | None]:
+    after = decode(asked.cursor, sort.name)
+    if sort.key is None:
+        query = query.order_by(row_id.desc() if sort.descending else row_id)
+        if after is not None:
+            query = query.where(row_id < after.id if sort.descending else row_id > after.id)
+    else:
+        order = sort.key.desc() if sort.descending else sort.key
+        query = query.add_columns(sort.key.label("sort_key")).order_by(order, row_id)
+        if after is not None:
+            beyond = sort.key < after.key if sort.descending else sort.key > after.key
+            query = query.where(or_(beyond, and_(sort.key == after.key, row_id > after.id)))
     # One row more than asked for tells whether there is another page.
-    rows = session.execute(query.limit(limit + 1)).all()
-    if len(rows) <= limit:
+    rows = session.execute(query.limit(asked.limit + 1)).all()
+    if len(rows) <= asked.limit:
         return rows, None
-    return rows[:limit], position(rows[limit - 1]).encode()
+    last = rows[asked.limit - 1]
+    key = 0.0 if sort.key is None else last.sort_key
+    return rows[: asked.limit], Position(sort.name, key, last.id).encode()

@@ -9,9 +9,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from movies.commands import Page, ReviewPage
-from movies.cursor import decode
 from movies.domain import Actor
-from movies.storage.paging import page, page_by_id
+from movies.storage.paging import Sort, page
 from movies.storage.tables import REVIEW_LIKES, REVIEWERS, REVIEWS
 
 
@@ -58,25 +57,19 @@ def moments(session: Session, movie_id: int) -> Sequence[datetime]:
 def of_movie(session: Session, movie_id: int, asked: ReviewPage) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of a movie's reviews, and the cursor of the next."""
     query = _select().where(REVIEWS.c.movie_id == movie_id)
-    after = decode(asked.cursor, asked.sort)
-    common: dict[str, Any] = {"order": asked.sort, "limit": asked.limit, "after": after}
-    if asked.sort == "newest":
-        return page_by_id(session, query, REVIEWS.c.id, descending=True, **common)
-    key = REVIEWS.c.likes if asked.sort == "likes" else REVIEWS.c.rating
-    return page(session, query, key, REVIEWS.c.id, descending=asked.sort != "lowest", **common)
+    sorts = {
+        "newest": Sort("newest", descending=True),
+        "highest": Sort("highest", REVIEWS.c.rating, descending=True),
+        "lowest": Sort("lowest", REVIEWS.c.rating),
+        "likes": Sort("likes", REVIEWS.c.likes, descending=True),
+    }
+    return page(session, query, REVIEWS.c.id, sorts[asked.sort], asked)
 
 
 def of_user(session: Session, user_id: int, asked: Page) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of a user's reviews, the newest first, and the cursor of the next."""
-    return page_by_id(
-        session,
-        _select().where(REVIEWS.c.user_id == user_id),
-        REVIEWS.c.id,
-        order="newest",
-        descending=True,
-        limit=asked.limit,
-        after=decode(asked.cursor, "newest"),
-    )
+    query = _select().where(REVIEWS.c.user_id == user_id)
+    return page(session, query, REVIEWS.c.id, Sort("newest", descending=True), asked)
 
 
 def count_of_user(session: Session, user_id: int) -> int:
@@ -127,9 +120,5 @@ def unsign(session: Session, user_id: int) -> None:
     session.execute(update(REVIEWS).where(REVIEWS.c.user_id == user_id).values(user_id=None))
     liked = delete(REVIEW_LIKES).where(REVIEW_LIKES.c.user_id == user_id).returning(REVIEW_LIKES.c.review_id)
     taken_back = session.scalars(liked).all()
-    session.execute(
-        update(REVIEWS).where(REVIEWS.c.id.in_(taken_back)).values(likes=REVIEWS.c.likes - 1)
-    )
+    session.execute(update(REVIEWS).where(REVIEWS.c.id.in_(taken_back)).values(likes=REVIEWS.c.likes - 1))
     session.execute(delete(REVIEWERS).where(REVIEWERS.c.user_id == user_id))
-
-
