@@ -43,7 +43,7 @@ def message(text: str, status: int = 200, headers: Mapping[str, str] | None = No
 
 
 def failure(error: BaseException, request_id: str) -> Response:
-    """The answer to `error`: `{"message", "errors"?, "request_id"}`; a plain 500 for what is not ours to tell."""
+    """The answer to `error`: `{"message", "errors"?, "request_id"}`; 500 for what is not ours to tell."""
     if isinstance(error, errors.PlatformError):
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
         body: dict[str, Any] = {"message": error.message}

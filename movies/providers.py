@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import secrets
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -11,6 +12,8 @@ import fakeredis
 import orjson
 import redis
 from nameko.extensions import DependencyProvider
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from broker import config
 
@@ -19,6 +22,8 @@ _log = logging.getLogger(__name__)
 GENERATION = "movies:generation"
 PAGES = "movies:page:"
 SOCKET_SECONDS = 0.5
+# How long reading is not tried after it failed: a Redis that hangs costs a wait a second, not one a page.
+AWAY_SECONDS = 1.0
 POOL_CONNECTIONS = 20
 
 
@@ -32,9 +37,12 @@ class PageCache:
     def __init__(self, client: "redis.Redis", lifetime: int) -> None:
         self._client = client
         self._lifetime = lifetime
+        self._away_until = 0.0
 
     def key(self, kind: str, asked: dict[str, Any]) -> str | None:
         """Where the page of this question lies now; None while the cache is away."""
+        if time.monotonic() < self._away_until:
+            return None
         try:
             generation = self._client.get(GENERATION)
             if generation is None:
@@ -82,7 +90,22 @@ class PageCache:
             self._away(error)
 
     def _away(self, error: redis.RedisError) -> None:
+        self._away_until = time.monotonic() + AWAY_SECONDS
         _log.warning("the cache is away: %s", type(error).__name__)
+
+
+def redis_client(url: str) -> "redis.Redis":
+    """A client whose every wait is bounded, and that does not try again by itself."""
+    # This pool waits for a free connection where the default one would raise.
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=POOL_CONNECTIONS,
+        timeout=SOCKET_SECONDS,
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return redis.Redis(connection_pool=pool)
 
 
 class Cache(DependencyProvider):
@@ -90,18 +113,7 @@ class Cache(DependencyProvider):
 
     def setup(self) -> None:
         settings = config.settings(self.container.config)
-        if settings.REDIS_URL:
-            # This pool waits for a free connection where the default one would raise.
-            pool = redis.BlockingConnectionPool.from_url(
-                settings.REDIS_URL,
-                max_connections=POOL_CONNECTIONS,
-                timeout=SOCKET_SECONDS,
-                socket_timeout=SOCKET_SECONDS,
-                socket_connect_timeout=SOCKET_SECONDS,
-            )
-            client = redis.Redis(connection_pool=pool)
-        else:
-            client = fakeredis.FakeRedis()
+        client = redis_client(settings.REDIS_URL) if settings.REDIS_URL else fakeredis.FakeRedis()
         self.cache = PageCache(client, settings.CACHE_LIFETIME)
 
     def get_dependency(self, worker_ctx: Any) -> PageCache:  # noqa: ARG002

@@ -16,6 +16,7 @@ from typing import Any
 
 import kombu
 import socketio
+from kombu.exceptions import KombuError
 from kombu.mixins import ConsumerMixin
 from pydantic import ValidationError
 
@@ -109,11 +110,11 @@ class EventConsumer(ConsumerMixin):
                 try:
                     for _ in self.consume(safety_interval=DRAIN_SECONDS):
                         pass
+                except _Stopping:
+                    break
                 except Exception as error:  # whatever it is, this thread is the only one that hears events
                     self._lost(error)
                     time.sleep(AFTER_FAILURE_SECONDS)
-        except _Stopping:
-            pass
         finally:
             self.running = False
 
@@ -131,8 +132,9 @@ class EventConsumer(ConsumerMixin):
             for source, events in EVENTS.items()
             for event in events
         ]
-        queue = kombu.Queue(name, bindings, exclusive=True, auto_delete=True, durable=False)
-        return [Consumer([queue], callbacks=[self._take], accept=["json"], prefetch_count=PREFETCH_MESSAGES)]
+        self._queue = kombu.Queue(name, bindings, exclusive=True, auto_delete=True, durable=False)
+        options = {"accept": ["json"], "prefetch_count": PREFETCH_MESSAGES}
+        return [Consumer([self._queue], callbacks=[self._take], **options)]
 
     def on_consume_ready(self, connection: Any, channel: Any, consumers: Any, **options: Any) -> None:  # noqa: ARG002
         self._consuming = True
@@ -160,6 +162,9 @@ class EventConsumer(ConsumerMixin):
             raise _Stopping
 
     def _lost(self, error: BaseException) -> None:
+        expected = isinstance(error, (*self.connection_errors, *self.channel_errors, KombuError, OSError))
+        if not expected:
+            _log.error("hearing events failed", exc_info=error)
         if self._consuming is not False and not self.should_stop:
             # The cause by its type alone: its text may hold the URI.
             _log.warning("the broker cannot be reached (%s); trying until it can", type(error).__name__)

@@ -70,8 +70,7 @@ missing_packages() {
 forbid_services() {
     if [[ ! -e $policy && ! -L $policy ]]; then
         policy_is_ours=yes
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod 755 "$policy"
+        printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
     fi
 }
 
@@ -86,7 +85,7 @@ install_packages() {
     trap allow_services EXIT
     trap 'exit 130' INT
     trap 'exit 143' HUP TERM
-    forbid_services
+    forbid_services || return 1
     export DEBIAN_FRONTEND=noninteractive
     # Another apt-get, such as a new machine's first upgrade, may hold the lock.
     local apt=(apt-get -qq -o DPkg::Lock::Timeout=300)

@@ -1,0 +1,54 @@
+"""Redis is a cache: losing it costs speed and nothing else."""
+
+from __future__ import annotations
+
+import redis
+import requests
+
+from movies.providers import PageCache, redis_client
+from tests.clients import Api, sign_up
+from tests.platforms import FullDeployment
+from tests.processes import free_port, wait_until
+
+
+def test_flushing_redis_loses_nothing(full_deployment: FullDeployment) -> None:
+    first, second = full_deployment.gateways
+    user = sign_up(first)
+    movie = user.api.create_movie()
+    revoked = sign_up(first)
+    revoked.api.post("/api/auth/logout")
+    redis.Redis.from_url(full_deployment.servers.redis).flushall()
+    assert user.api.get(f"/api/movies/{movie}").status_code == 200
+    assert user.api.get("/api/movies/popular").json()["message"] == "Results retrieved from database"
+    assert user.api.get("/api/auth/me").status_code == 200
+    for gateway in (first, second):
+        wait_until(
+            lambda gateway=gateway: Api(gateway, revoked.token).get("/api/auth/me").status_code == 401,  # type: ignore[misc]
+            5,
+            "the revoked token is refused",
+        )
+
+
+def test_a_page_of_one_movies_service_is_dropped_by_a_write_of_the_other(
+    full_deployment: FullDeployment,
+) -> None:
+    user = sign_up(full_deployment.gateways[0])
+    for _ in range(4):  # requests go to either of the two services
+        movie = user.api.create_movie()
+        user.api.create_review(movie)
+        shown = user.api.get("/api/movies/popular?limit=1000").json()["data"]
+        assert movie in [each["id"] for each in shown]
+
+
+def test_a_cache_that_is_away_is_an_empty_cache() -> None:
+    cache = PageCache(redis_client(f"redis://127.0.0.1:{free_port()}"), lifetime=60)
+    key = cache.key("popular", {"limit": 10})
+    cache.put(key, {"data": []})
+    cache.invalidate()
+    cache.clear()
+    assert cache.get(key) is None
+
+
+def test_liveness_is_a_plain_200(full_deployment: FullDeployment) -> None:
+    for base in full_deployment.gateways + full_deployment.notifiers:
+        assert requests.get(f"{base}/health/live", timeout=5).json() == {"status": "OK"}

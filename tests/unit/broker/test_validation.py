@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from auth import commands as auth
+from broker.errors import Invalid
+from broker.validation import MAX_ID, check_id, parse
+from movies import commands as movies
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+MODELS = [
+    auth.Register,
+    auth.Login,
+    auth.UpdateProfile,
+    movies.CreateMovie,
+    movies.UpdateMovie,
+    movies.CreateReview,
+    movies.UpdateReview,
+    movies.Search,
+    movies.ReviewPage,
+]
+
+
+def reasons(model: Any, data: object) -> dict[str, str]:
+    with pytest.raises(Invalid) as raised:
+        parse(model, data)
+    return raised.value.errors
+
+
+@pytest.mark.parametrize("model", MODELS)
+@given(data=st.data())
+def test_whatever_comes_is_accepted_or_invalid_and_nothing_else(model: Any, data: st.DataObject) -> None:
+    fields = st.sampled_from([*model.model_fields, "unknown"])
+    try:
+        parse(model, data.draw(anything | st.dictionaries(fields, anything, max_size=8)))
+    except Invalid as error:
+        assert error.errors
+
+
+def test_every_field_at_fault_is_named() -> None:
+    body = {"title": 7, "rating": "high", "release_date": "2023-02-29", "colour": "red"}
+    assert reasons(movies.CreateMovie, body) == {
+        "title": "must be a string",
+        "rating": "must be a number",
+        "release_date": "must be a date that exists",
+        "colour": "is not a known field",
+    }
+
+
+@pytest.mark.parametrize("rating", [float("nan"), float("inf"), -0.5, 10.5, True, "8", 10**400])
+def test_a_prior_is_a_finite_number_from_0_to_10(rating: object) -> None:
+    assert "rating" in reasons(movies.CreateMovie, {"title": "A", "rating": rating})
+
+
+@pytest.mark.parametrize("rating", [0.5, 10.5, 7.3, None, False])
+def test_a_review_has_1_to_10_stars_in_halves(rating: object) -> None:
+    assert "rating" in reasons(movies.CreateReview, {"title": "A", "rating": rating})
+
+
+@pytest.mark.parametrize(
+    "day", ["2023-02-29", "2023-2-1", "20230201", "0000-01-01", "２０２３-01-01", 20230201]
+)
+def test_a_release_date_exists(day: object) -> None:
+    assert "release_date" in reasons(movies.CreateMovie, {"title": "A", "release_date": day})
+
+
+@pytest.mark.parametrize("text", ["a\x00b", "a\ud800b"])
+def test_what_the_database_cannot_hold_is_refused(text: str) -> None:
+    assert reasons(movies.CreateMovie, {"title": text}) == {"title": "must not hold NUL or broken characters"}
+
+
+def test_blanks_around_a_line_go_and_nothing_else_remains_is_empty() -> None:
+    assert parse(movies.CreateMovie, {"title": "  Alien "}).title == "Alien"
+    assert reasons(movies.CreateMovie, {"title": "   "}) == {"title": "must not be empty"}
+
+
+def test_an_update_of_nothing_is_invalid() -> None:
+    with pytest.raises(Invalid):
+        parse(movies.UpdateMovie, {}).changes()
+
+
+def test_an_update_knows_what_was_sent() -> None:
+    assert parse(movies.UpdateMovie, {"rating": None}).changes() == {"rating": None}
+
+
+def test_an_updated_title_is_not_empty_either() -> None:
+    assert "title" in reasons(movies.UpdateMovie, {"title": ""})
+
+
+@pytest.mark.parametrize("value", [1, MAX_ID])
+def test_an_id_is_a_positive_number(value: int) -> None:
+    assert check_id(value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, MAX_ID + 1, True, "1", 1.0, None])
+def test_what_is_no_id_is_invalid(value: object) -> None:
+    with pytest.raises(Invalid) as raised:
+        check_id(value, "movie_id")
+    assert set(raised.value.errors) == {"movie_id"}

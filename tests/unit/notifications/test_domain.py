@@ -1,0 +1,174 @@
+"""Room names, field checks, and which rooms hear of an event."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from broker.events import Envelope
+from notifications import domain
+from notifications.domain import Refusal, Seen
+
+
+def review_event(type: str = "review_created", **changes: Any) -> Envelope:
+    review = {"id": 1, "movie_id": 42, "user_id": 7, "title": "Great", "rating": 8.0} | changes.pop(
+        "review", {}
+    )
+    movie = {"id": 42, "title": "Heat", "genre": "Action, Crime"} | changes.pop("movie", {})
+    return Envelope(
+        specversion="1.0",
+        id="e1",
+        source="/movies",
+        type=type,
+        time="2026-01-01T00:00:00Z",
+        data={"version": 3, "movie": movie, "review": review} | changes,
+    )
+
+
+@pytest.mark.parametrize(
+    ("room_id", "room"),
+    [
+        (42, "42"),
+        ("42", "42"),
+        (" 042 ", "42"),
+        ("all", "all"),
+        ("genre:Drama", "genre:drama"),
+        ("genre: Science Fiction ", "genre:science fiction"),
+        ("genre:STRASSE", "genre:strasse"),
+        ("genre:Straße", "genre:strasse"),
+        ("user:7", "user:7"),
+    ],
+)
+def test_a_room_has_one_name_however_it_is_spelt(room_id: int | str, room: str) -> None:
+    assert domain.room_name(room_id) == room
+
+
+@pytest.mark.parametrize(
+    "room_id",
+    [
+        0,
+        -1,
+        "0",
+        "-1",
+        "1.5",
+        "",
+        "ALL",
+        "movies",
+        "٤٢",
+        "4²",
+        "9" * 20,
+        10**30,
+        "genre:",
+        "genre: ",
+        "genre:" + "x" * 51,
+        "user:",
+        "user:x",
+        "user:0",
+        "user:-7",
+    ],
+)
+def test_other_names_are_no_rooms(room_id: int | str) -> None:
+    with pytest.raises(Refusal) as refusal:
+        domain.room_name(room_id)
+    assert refusal.value.code == "unknown_room"
+
+
+def test_a_request_keeps_what_the_client_sent_beside_the_rooms_own_name() -> None:
+    request, _ = domain.room_request({"user_id": "7", "room_id": "genre:Drama", "colour": "red"})
+    assert (request.user_id, request.room_id, request.room) == ("7", "genre:Drama", "genre:drama")
+    assert domain.joined(request) == "User 7 has joined the room genre:Drama"
+    assert domain.left(request) == "User 7 has left the room genre:Drama"
+
+
+@pytest.mark.parametrize("data", [None, "x", 5, ["user_id"], b"", True])
+def test_an_event_without_an_object_is_refused(data: object) -> None:
+    with pytest.raises(Refusal, match="object"):
+        domain.room_request(data)
+
+
+@pytest.mark.parametrize(
+    "value", [None, True, 1.5, float("nan"), [], {}, "", "x" * 101, 10**101, "a\0b", "\ud800"]
+)
+@pytest.mark.parametrize("field", ["user_id", "room_id"])
+def test_a_name_that_cannot_be_is_refused_by_its_field(field: str, value: object) -> None:
+    with pytest.raises(Refusal, match=field) as refusal:
+        domain.room_request({"user_id": 7, "room_id": 42} | {field: value})
+    assert refusal.value.code == "invalid"
+
+
+@pytest.mark.parametrize("value", [None, 5, True, [], "", "  ", "x" * 6, "a\0b", "\udfff"])
+def test_a_text_that_cannot_be_is_refused_by_its_field(value: object) -> None:
+    with pytest.raises(Refusal, match="message") as refusal:
+        domain.text_field({"message": value}, "message", 5)
+    assert refusal.value.code == "invalid"
+
+
+def test_a_text_loses_the_blanks_around_it() -> None:
+    assert domain.text_field({"message": "  hello "}, "message", 5) == "hello"
+
+
+def test_a_review_reaches_its_movies_room_all_its_genres_and_its_writer() -> None:
+    pushes = domain.fan_out(review_event())
+    assert [push.room for push in pushes] == ["42", "all", "genre:action", "genre:crime", "user:7"]
+    assert {push.event for push in pushes} == {"new_review"}
+    assert pushes[2].payload == {
+        "message": "User 7 added a new review: Great",
+        "verified": True,
+        "event_id": "e1",
+        "room_id": "genre:action",
+        "movie_id": 42,
+        "movie_title": "Heat",
+        "review": {"id": 1, "movie_id": 42, "user_id": 7, "title": "Great", "rating": 8.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("type", "event", "message"),
+    [
+        ("review_updated", "review_updated", "User 7 updated the review: Great"),
+        ("review_deleted", "review_deleted", "User 7 deleted the review: Great"),
+    ],
+)
+def test_changes_of_a_review_reach_the_same_rooms(type: str, event: str, message: str) -> None:
+    pushes = domain.fan_out(review_event(type))
+    assert [push.room for push in pushes] == [push.room for push in domain.fan_out(review_event())]
+    assert {(push.event, push.payload["message"]) for push in pushes} == {(event, message)}
+
+
+def test_a_review_without_a_writer_is_a_former_users() -> None:
+    pushes = domain.fan_out(review_event("review_deleted", review={"user_id": None}))
+    assert [push.room for push in pushes] == ["42", "all", "genre:action", "genre:crime"]
+    assert pushes[0].payload["message"] == "A former user deleted the review: Great"
+
+
+@pytest.mark.parametrize(
+    ("genre", "rooms"),
+    [("", []), (None, []), (" , ,", []), ("Drama,drama, DRAMA ", ["genre:drama"]), ("Noir", ["genre:noir"])],
+)
+def test_each_genre_is_one_room(genre: str | None, rooms: list[str]) -> None:
+    pushes = domain.fan_out(review_event(movie={"genre": genre}))
+    assert [push.room for push in pushes if push.room.startswith("genre:")] == rooms
+
+
+def test_what_a_later_version_adds_to_an_event_is_let_through() -> None:
+    push = domain.fan_out(review_event(review={"mood": "glad"}, weather="fair"))[0]
+    assert push.payload["review"]["mood"] == "glad"
+
+
+@pytest.mark.parametrize("changes", [{"movie": {"id": None}}, {"review": {"user_id": "x"}}])
+def test_an_event_that_lacks_what_the_rooms_need_is_an_error(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        domain.fan_out(review_event(**changes))
+
+
+def test_an_id_is_seen_once_and_the_oldest_is_forgotten() -> None:
+    seen = Seen(most=2)
+    assert [seen.first_time(each) for each in ("a", "a", "b", "c", "c", "b", "a")] == [
+        True,
+        False,
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]

@@ -1,0 +1,231 @@
+"""Each use case with hand-written rooms and tokens."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import pytest
+
+from broker.errors import ServiceUnavailable, Unauthenticated
+from broker.events import Envelope
+from broker.tokens import Identity
+from notifications import handlers
+from notifications.domain import Refusal
+from notifications.handlers import Client
+
+ANNA = Identity(user_id=7, username="anna", session="s7", expires_at=4_000_000_000)
+UseCase = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+
+
+class FakeRooms:
+    """Keeps what was said, and to whom of those who were in the room."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, set[str]] = {}
+        self.said: list[tuple[str, str, dict[str, Any], set[str]]] = []
+
+    async def enter(self, sid: str, room: str) -> None:
+        self.members.setdefault(room, set()).add(sid)
+
+    async def leave(self, sid: str, room: str) -> None:
+        self.members[room].discard(sid)
+
+    async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
+        self.said.append((room, event, dict(payload), set(self.members.get(room, ()))))
+
+
+class FakeTokens:
+    """Knows Anna's token until her session is revoked."""
+
+    def __init__(self, loaded: bool = True) -> None:
+        self.loaded = loaded
+        self.revoked: dict[str, int] = {}
+        self.roles: dict[int, str] = {}
+
+    async def identify(self, token: str) -> Identity:
+        if not self.loaded:
+            raise ServiceUnavailable("Sign-in cannot be checked yet; try again soon")
+        if token != "annas":
+            raise Unauthenticated("The access token is not valid")
+        return ANNA
+
+    def is_live(self, identity: Identity) -> bool:
+        return identity.session not in self.revoked
+
+    def revoke(self, session: str, expires_at: int) -> None:
+        self.revoked[session] = expires_at
+
+    def set_role(self, user_id: int, role: str) -> None:
+        self.roles[user_id] = role
+
+
+@pytest.fixture
+def rooms() -> FakeRooms:
+    return FakeRooms()
+
+
+@pytest.fixture
+def tokens() -> FakeTokens:
+    return FakeTokens()
+
+
+@pytest.fixture
+def anna() -> Client:
+    return Client("a", ANNA)
+
+
+@pytest.fixture
+def listener() -> Client:
+    return Client("l", None)
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {"user_id": 7, "room_id": "42", "message": "Hello", "review_title": "Great"} | changes
+
+
+def refusal(awaitable: Coroutine[Any, Any, Any]) -> str:
+    with pytest.raises(Refusal) as caught:
+        asyncio.run(awaitable)
+    assert caught.value.sentence
+    return caught.value.code
+
+
+@pytest.mark.parametrize("auth", [None, {}, {"token": None}, {"colour": "red"}])
+def test_without_a_token_a_client_is_a_listener(auth: object, tokens: FakeTokens) -> None:
+    assert asyncio.run(handlers.connect("a", auth, tokens)) == Client("a", None)
+
+
+def test_with_a_token_a_client_is_its_user(tokens: FakeTokens) -> None:
+    assert asyncio.run(handlers.connect("a", {"token": "annas"}, tokens)) == Client("a", ANNA)
+
+
+@pytest.mark.parametrize("auth", ["annas", 5, ["annas"], {"token": "forged"}, {"token": ""}, {"token": 5}])
+def test_a_bad_token_is_refused(auth: object, tokens: FakeTokens) -> None:
+    with pytest.raises(Unauthenticated):
+        asyncio.run(handlers.connect("a", auth, tokens))
+
+
+def test_while_tokens_cannot_be_checked_a_token_is_refused_and_a_listener_is_not() -> None:
+    tokens = FakeTokens(loaded=False)
+    with pytest.raises(ServiceUnavailable, match="try again"):
+        asyncio.run(handlers.connect("a", {"token": "annas"}, tokens))
+    assert asyncio.run(handlers.connect("a", None, tokens)).identity is None
+
+
+def test_join_answers_and_tells_the_room_its_newcomer_included(
+    anna: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    text = "User 7 has joined the room genre:Noir"
+    answer = asyncio.run(handlers.join(anna, request(room_id="genre:Noir"), tokens, rooms))
+    assert answer == {"message": text, "recovered": False, "last_event_id": None, "room_id": "genre:noir"}
+    payload = {"message": text, "room_id": "genre:noir", "user_id": 7}
+    assert rooms.said == [("genre:noir", "message", payload, {"a"})]
+
+
+def test_leave_answers_and_tells_those_who_remain(anna: Client, tokens: FakeTokens, rooms: FakeRooms) -> None:
+    rooms.members["42"] = {"b"}
+    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    answer = asyncio.run(handlers.leave(anna, request(), tokens, rooms))
+    assert answer["message"] == "User 7 has left the room 42"
+    assert rooms.said[-1] == ("42", "message", answer | {"user_id": 7}, {"b"})
+    assert anna.rooms == set()
+
+
+def test_leaving_a_room_that_one_is_not_in_tells_nobody(
+    anna: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    answer = asyncio.run(handlers.leave(anna, request(), tokens, rooms))
+    assert answer["message"] == "User 7 has left the room 42"
+    assert rooms.said == []
+
+
+def test_a_listener_comes_and_goes_unheard(listener: Client, tokens: FakeTokens, rooms: FakeRooms) -> None:
+    joined = asyncio.run(handlers.join(listener, request(user_id="me"), tokens, rooms))
+    assert joined["message"] == "User me has joined the room 42"
+    assert rooms.members == {"42": {"l"}}
+    left = asyncio.run(handlers.leave(listener, request(user_id="me"), tokens, rooms))
+    assert left["message"] == "User me has left the room 42"
+    assert rooms.members == {"42": set()}
+    assert rooms.said == []
+
+
+@pytest.mark.parametrize("user_id", [7, "7"])
+def test_a_message_reaches_the_room(
+    user_id: int | str, anna: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    answer = asyncio.run(handlers.send_message(anna, request(user_id=user_id, message=" Hi "), tokens, rooms))
+    assert answer["message"] == "Hi"
+    assert rooms.said[-1] == ("42", "message", {"message": "Hi", "room_id": "42", "user_id": 7}, {"a"})
+
+
+def test_a_clients_own_announcement_is_not_verified(
+    anna: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    answer = asyncio.run(handlers.announce_review(anna, request(), tokens, rooms))
+    text = "User 7 added a new review: Great"
+    assert answer["message"] == text
+    payload = {"message": text, "verified": False, "room_id": "42", "user_id": 7}
+    assert rooms.said[-1] == ("42", "new_review", payload, {"a"})
+
+
+@pytest.mark.parametrize("use_case", [handlers.send_message, handlers.announce_review])
+def test_who_may_not_speak(use_case: UseCase, tokens: FakeTokens, rooms: FakeRooms) -> None:
+    listener = Client("l", None, {"42"})
+    assert refusal(use_case(listener, request(), tokens, rooms)) == "sign_in_required"
+    assert refusal(use_case(Client("a", ANNA, {"43"}), request(), tokens, rooms)) == "not_in_room"
+    assert rooms.said == []
+
+
+@pytest.mark.parametrize(
+    "use_case", [handlers.join, handlers.leave, handlers.send_message, handlers.announce_review]
+)
+def test_what_every_event_refuses(use_case: UseCase, tokens: FakeTokens, rooms: FakeRooms) -> None:
+    anna = Client("a", ANNA, {"42"})
+    assert refusal(use_case(anna, request(user_id=8), tokens, rooms)) == "forbidden"
+    assert refusal(use_case(anna, request(user_id="07"), tokens, rooms)) == "forbidden"
+    assert refusal(use_case(anna, request(room_id="kitchen"), tokens, rooms)) == "unknown_room"
+    assert refusal(use_case(anna, None, tokens, rooms)) == "invalid"
+    tokens.revoke("s7", ANNA.expires_at)
+    assert refusal(use_case(anna, request(), tokens, rooms)) == "sign_in_required"
+    assert rooms.said == []
+    assert anna.rooms == {"42"}
+
+
+@pytest.mark.parametrize("length", [0, 2001])
+def test_a_message_has_a_length(length: int, anna: Client, tokens: FakeTokens, rooms: FakeRooms) -> None:
+    anna.rooms.add("42")
+    assert refusal(handlers.send_message(anna, request(message="x" * length), tokens, rooms)) == "invalid"
+
+
+@pytest.mark.parametrize("length", [0, 201])
+def test_a_review_title_has_a_length(length: int, anna: Client, tokens: FakeTokens, rooms: FakeRooms) -> None:
+    anna.rooms.add("42")
+    too_long = request(review_title="x" * length)
+    assert refusal(handlers.announce_review(anna, too_long, tokens, rooms)) == "invalid"
+
+
+def envelope(type: str, data: dict[str, Any]) -> Envelope:
+    return Envelope(
+        specversion="1.0", id="e1", source="/x", type=type, time="2026-01-01T00:00:00Z", data=data
+    )
+
+
+def test_a_review_event_is_pushed_to_each_of_its_rooms(rooms: FakeRooms) -> None:
+    movie = {"id": 42, "title": "Heat", "genre": "Crime"}
+    event = envelope("review_created", {"movie": movie, "review": {"user_id": 7, "title": "Great"}})
+    asyncio.run(handlers.push_review(event, rooms))
+    assert [(room, name) for room, name, _, _ in rooms.said] == [
+        (room, "new_review") for room in ("42", "all", "genre:crime", "user:7")
+    ]
+
+
+def test_a_revoked_session_ends_and_a_role_changes(tokens: FakeTokens) -> None:
+    user = {"id": 7, "username": "anna"}
+    handlers.end_session(
+        envelope("session_revoked", {"user": user, "session": "s7", "expires_at": 99}), tokens
+    )
+    handlers.change_role(envelope("user_updated", {"user": user, "role": "admin"}), tokens)
+    assert tokens.revoked == {"s7": 99}
+    assert tokens.roles == {7: "admin"}
