@@ -25,6 +25,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -214,19 +215,26 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> 
             logging.getLogger("standalone").exception("a service died")
             on_death()
 
+    def start(service: type) -> ServiceRunner:
+        runner = ServiceRunner(config)
+        runner.add_service(service)
+        runner.start()
+        eventlet.spawn(watch, runner)
+        return runner
+
     def stop(runner: ServiceRunner) -> None:
         with eventlet.Timeout(STOP_SECONDS, exception=False):
             runner.stop()
 
+    stops: list[Any] = []  # what stops the parts behind the front door, all at once
+    parts.callback(lambda: [stopping.wait() for stopping in [each() for each in stops]])
     notifier = Notifier(config)
     spawn_for_awaitable(notifier.start()).wait()
-    parts.callback(lambda: spawn_for_awaitable(notifier.stop()).wait())
-    for service in (MoviesService, AuthService, GatewayService):
-        runner = ServiceRunner(config)
-        runner.add_service(service)
-        runner.start()
-        parts.callback(stop, runner)
-        eventlet.spawn(watch, runner)
+    stops.append(lambda: spawn_for_awaitable(notifier.stop()))
+    stops.append(partial(eventlet.spawn, stop, start(MoviesService)))
+    stops.append(partial(eventlet.spawn, stop, start(AuthService)))
+    # The front door closes first: what it has in hand needs all the others.
+    parts.callback(stop, start(GatewayService))
 
 
 if __name__ == "__main__":

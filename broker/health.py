@@ -16,11 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-import kombu
-
 from broker import config
 from broker.errors import PlatformError
-from broker.rpc_client import call
+from broker.rpc_client import bounded_connection, call
 
 Verdict = tuple[bool, str]
 
@@ -29,7 +27,7 @@ def ask(service: str, settings_file: Path, seconds: float) -> Verdict:
     """Whether `service` (`"auth"`, `"movies"`) is well, and a few words that say so or why not."""
     try:
         settings = config.settings(config.read(settings_file))
-        with kombu.Connection(settings.AMQP_URI, connect_timeout=seconds) as connection:
+        with bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS) as connection:
             status = call(connection, f"{service}.status", seconds=seconds)
     except (config.ConfigurationError, PlatformError) as error:
         return False, str(error)

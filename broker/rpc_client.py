@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import kombu
@@ -13,6 +14,28 @@ from broker.errors import DeadlineExceeded, ServiceUnavailable
 
 RPC_EXCHANGE = kombu.Exchange("nameko-rpc", type="topic", durable=True)
 TRANSIENT = 1
+
+
+CONNECT_SECONDS = 3.0
+SOCKET_SECONDS = 2.0
+
+
+def bounded_connection(
+    uri: str, transport_options: Mapping[str, Any], heartbeat: int = 0
+) -> kombu.Connection:
+    """An unopened connection to the broker, whose every wait is bounded; `heartbeat` in seconds, 0 for none.
+
+    Raises whatever kombu raises for a URI that it cannot read.
+    """
+    bounds = {"read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS}
+    connection = kombu.Connection(
+        uri,
+        connect_timeout=CONNECT_SECONDS,
+        heartbeat=heartbeat,
+        transport_options={**bounds, **transport_options},
+    )
+    connection.get_transport_cls()
+    return connection
 
 
 def outcome(body: Mapping[str, Any]) -> Any:
@@ -39,7 +62,10 @@ def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) 
     reply_to = f"rpc.reply-{correlation_id}"
     queue = kombu.Queue(reply_to, RPC_EXCHANGE, routing_key=reply_to, exclusive=True, auto_delete=True)
     deadline = time.monotonic() + seconds
+    failures = (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors)
     try:
+        # Without this kombu would try again by itself, after pauses of its own.
+        connection.ensure_connection(max_retries=0)
         with connection.channel() as channel, kombu.Consumer(channel, [queue], callbacks=[receive]):
             kombu.Producer(channel, RPC_EXCHANGE).publish(
                 {"args": args, "kwargs": {}},
@@ -54,6 +80,11 @@ def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) 
                 connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
     except TimeoutError as error:
         raise DeadlineExceeded from error
-    except (OperationalError, OSError, *connection.connection_errors, *connection.channel_errors) as error:
+    except failures as error:
         raise ServiceUnavailable from error
+    finally:
+        # memory:// deletes no queue by itself.
+        if connection.connected:
+            with suppress(*failures):
+                queue(connection.default_channel).delete()
     return outcome(replies[0])

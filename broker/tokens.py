@@ -15,6 +15,8 @@ from broker.errors import ServiceUnavailable, Unauthenticated
 
 ALGORITHM = "EdDSA"
 ISSUER = "movie-review-platform"
+# The age of a reading when it is loaded, at the most: the wait for an answer, with room to spare.
+READING_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,14 @@ class TokenVerifier:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._revoked: dict[str, int] = {}
         self._roles: dict[int, str] = {}
+        self._followed: dict[int, tuple[str, float]] = {}
         self.loaded = False
 
     def load(self, verification: Mapping[str, Any]) -> None:
         """Take in a reading of auth's `verification()`.
 
-        Revocations already known are kept until they expire: an event may have come after the reading
-        was taken, and a session is never un-revoked.
+        An event may have come after the reading was taken. So revocations already known are kept until they
+        expire (a session is never un-revoked), and roles followed of late outdo the reading.
         """
         keys = {key["kid"]: jwt.PyJWK(key, algorithm=ALGORITHM) for key in verification["keys"]}
         now = time.time()
@@ -50,6 +53,10 @@ class TokenVerifier:
         self._keys = keys
         self._revoked = revoked
         self._roles = {entry["user_id"]: entry["role"] for entry in verification["staff"]}
+        followed, self._followed = self._followed, {}
+        for user_id, (role, at) in followed.items():
+            if time.monotonic() - at < READING_SECONDS:
+                self.set_role(user_id, role)
         self.loaded = True
 
     def revoke(self, session: str, expires_at: int) -> None:
@@ -58,6 +65,7 @@ class TokenVerifier:
 
     def set_role(self, user_id: int, role: str) -> None:
         """Follow a change of role."""
+        self._followed[user_id] = (role, time.monotonic())
         if role == "user":
             self._roles.pop(user_id, None)
         else:

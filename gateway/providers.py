@@ -5,11 +5,11 @@ import time
 from typing import Any
 
 import eventlet
-import kombu
 from nameko.extensions import DependencyProvider
 
-from broker import config, rpc_client
+from broker import config
 from broker.errors import PlatformError
+from broker.rpc_client import bounded_connection, call
 from broker.tokens import Identity, TokenVerifier
 
 _log = logging.getLogger(__name__)
@@ -38,14 +38,8 @@ class Identities:
         """Read keys, deny-list and staff from auth; answers whether that went well."""
         self._loaded_at = time.monotonic()
         try:
-            with kombu.Connection(
-                self._settings.AMQP_URI,
-                transport_options=self._settings.TRANSPORT_OPTIONS,
-                connect_timeout=self._settings.RPC_TIMEOUT,
-            ) as connection:
-                self.verifier.load(
-                    rpc_client.call(connection, "auth.verification", seconds=self._settings.RPC_TIMEOUT)
-                )
+            with bounded_connection(self._settings.AMQP_URI, self._settings.TRANSPORT_OPTIONS) as connection:
+                self.verifier.load(call(connection, "auth.verification", seconds=self._settings.RPC_TIMEOUT))
         except PlatformError as error:
             _log.warning("keys and deny-list could not be read from auth: %s", error)
             return False

@@ -30,7 +30,6 @@ EVENTS = {
     "movies": ("review_created", "review_updated", "review_deleted"),
     "auth": ("session_revoked", "user_updated"),
 }
-CONNECT_SECONDS = 3.0
 RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}  # seconds
 AFTER_FAILURE_SECONDS = 1.0
 DRAIN_SECONDS = 0.5  # how long a stop can go unnoticed
@@ -57,22 +56,6 @@ class SocketRooms:
 
     async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         await self._server.emit(event, dict(payload), room=room)
-
-
-def connection(uri: str, transport_options: Mapping[str, Any], heartbeat: int) -> kombu.Connection:
-    """An unopened connection whose every wait is bounded. `heartbeat` is in seconds, 0 for none.
-
-    Raises whatever kombu raises for a URI that it cannot read.
-    """
-    bounds = {"read_timeout": VERIFICATION_SECONDS, "write_timeout": VERIFICATION_SECONDS}
-    opened = kombu.Connection(
-        uri,
-        connect_timeout=CONNECT_SECONDS,
-        heartbeat=heartbeat,
-        transport_options={**bounds, **transport_options},
-    )
-    opened.get_transport_cls()
-    return opened
 
 
 class EventConsumer(ConsumerMixin):
@@ -249,7 +232,6 @@ class TokenKeeper:
 
     def _read(self) -> Mapping[str, Any]:
         with self._connection.clone() as opened:
-            opened.ensure_connection(max_retries=0)
             verification = call(opened, "auth.verification", seconds=VERIFICATION_SECONDS)
         TokenVerifier().load(verification)  # what cannot be loaded counts as a reading that failed
         return verification  # type: ignore[no-any-return, unused-ignore]

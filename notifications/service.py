@@ -12,10 +12,11 @@ from aiohttp import web
 from broker import config
 from broker.errors import PlatformError
 from broker.events import Envelope
+from broker.rpc_client import bounded_connection
 from notifications import handlers
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
 from notifications.handlers import Answer, Client
-from notifications.providers import EventConsumer, SocketRooms, TokenKeeper, connection
+from notifications.providers import EventConsumer, SocketRooms, TokenKeeper
 
 _log = logging.getLogger(__name__)
 
@@ -191,7 +192,7 @@ def _connection(settings: config.Settings, heartbeat: object) -> Any:
             f"setting HEARTBEAT: must be seconds (it is {heartbeat!r})"
         ) from error
     try:
-        return connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, seconds)
+        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, seconds)
     except Exception as error:  # kombu raises a different one for each way to be wrong
         raise config.ConfigurationError("setting AMQP_URI: is not the URL of a broker") from error
 

@@ -73,7 +73,7 @@ def test_a_number_beyond_all_bounds_is_refused(alice: Account, shared_movie: int
     assert set(response.json()["errors"]) in ({"rating"}, {"body"})
 
 
-@pytest.mark.parametrize("depth", [10, 200, 450, 900, 1000, 1022, 1030, 5000])
+@pytest.mark.parametrize("depth", [10, 450, 1000, 1022, 5000])
 @pytest.mark.parametrize("field", ["title", "unknown"])
 @pytest.mark.parametrize("path", ["/api/movies", "/api/auth/login"])
 def test_deep_nesting_is_refused(alice: Account, path: str, field: str, depth: int) -> None:

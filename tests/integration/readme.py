@@ -1,4 +1,4 @@
-"""The README as its tests read it: its fenced blocks by section, its tables, programs."""
+"""The README as its tests read it: fenced blocks by section, tables; and its programs, run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import queue
 import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from tests.processes import ROOT, STOP_SECONDS
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 LINE_SECONDS = 30
+COMPOSE_PROGRAM = "docker-compose" if shutil.which("docker-compose") else "docker compose"
 
 
 @dataclass(frozen=True)
@@ -33,15 +35,12 @@ class Block:
         """Its commands, without their comments."""
         return [command for line in self.code.splitlines() if (command := re.sub(r"\s+# .*", "", line))]
 
-    def with_(self, **replaced: str) -> str:
-        """The code with whole words replaced: `with_(alice="bob")`."""
-        return with_words(self.code, replaced)
-
-
-def with_words(text: str, replaced: Mapping[str, str]) -> str:
-    for word, other in replaced.items():
-        text = re.sub(rf"\b{re.escape(word)}\b", other, text)
-    return text
+    def replaced(self, words: Mapping[str, str]) -> str:
+        """The code with other words in the place of some."""
+        code = self.code
+        for word, other in words.items():
+            code = re.sub(rf"\b{re.escape(word)}\b", other, code)
+        return code
 
 
 def blocks() -> list[Block]:
@@ -170,3 +169,16 @@ def consumers(deployment: FullDeployment, queue: str) -> int:
             return int(channel.queue_declare(queue, passive=True).consumer_count)
         except connection.channel_errors:
             return 0
+
+
+def compose(*words: str, files: list[str]) -> subprocess.CompletedProcess[str]:
+    secrets = re.findall(r"^(\w+)=$", (ROOT / ".env.example").read_text(), re.M)
+    return subprocess.run(
+        [*COMPOSE_PROGRAM.split(), *files, *words],
+        cwd=ROOT,
+        env={**os.environ, **dict.fromkeys(secrets, "set"), "DOCKER_HOST": "tcp://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

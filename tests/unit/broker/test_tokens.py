@@ -115,3 +115,12 @@ def test_a_role_follows_readings_and_events(verifier: TokenVerifier) -> None:
     assert verifier.verify(token()).role == "moderator"
     verifier.set_role(7, "user")
     assert verifier.verify(token()).role == "user"
+
+
+def test_a_reading_taken_before_a_change_of_role_does_not_undo_it(verifier: TokenVerifier) -> None:
+    verifier.set_role(7, "admin")
+    verifier.load(verification())
+    assert verifier.verify(token()).role == "admin"
+    verifier.set_role(7, "user")
+    verifier.load(verification(staff=[{"user_id": 7, "role": "admin"}]))
+    assert verifier.verify(token()).role == "user"

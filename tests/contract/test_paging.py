@@ -1,0 +1,229 @@
+"""Paging: pages that neither repeat nor skip, also while rows are added."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.clients import Account, Api
+from tests.contract.expect import get, ids, unique, walk
+
+SEARCH = "/api/movies/search"
+MANY = 101
+
+
+@pytest.fixture(scope="module")
+def many(alice: Account) -> list[int]:
+    """More movies than a page holds by default."""
+    return [alice.api.create_movie() for _ in range(MANY)]
+
+
+def all_movies(api: Api, **parameters: Any) -> list[list[int]]:
+    """The ids of the list of all movies, by page, following the links."""
+    pages = []
+    path, given = "/api/movies", parameters
+    while True:
+        response = api.get(path, params=given)
+        assert response.status_code == 200, response.text
+        pages.append(ids(response.json()))
+        if "next" not in response.links:
+            return pages
+        path, given = response.links["next"]["url"].removeprefix(api.base), {}
+
+
+def test_the_list_is_a_bare_array_of_movies(anyone: Api, many: list[int]) -> None:
+    rows = get(anyone, "/api/movies", limit=3)
+    assert isinstance(rows, list)
+    assert len(rows) == 3
+    assert rows[0] == get(anyone, f"/api/movies/{rows[0]['id']}")
+
+
+def test_a_page_of_the_list_holds_100_by_default(anyone: Api, many: list[int]) -> None:
+    assert len(get(anyone, "/api/movies")) == 100
+
+
+def test_the_list_walked_to_its_end_has_every_movie_once_the_newest_last(
+    anyone: Api, many: list[int]
+) -> None:
+    pages = all_movies(anyone, limit=60)
+    assert {len(page) for page in pages[:-1]} == {60}
+    walked = [movie for page in pages for movie in page]
+    assert walked == sorted(set(walked))
+    assert walked[-MANY:] == sorted(many) or set(many) < set(walked)
+
+
+def test_the_link_is_absolute_and_keeps_the_limit(anyone: Api, many: list[int]) -> None:
+    link = anyone.get("/api/movies", params={"limit": 7}).links["next"]["url"]
+    assert link.startswith(f"{anyone.base}/api/movies?")
+    assert len(anyone.get(link.removeprefix(anyone.base)).json()) == 7
+
+
+def test_the_last_page_of_the_list_has_no_link(anyone: Api, alice: Account) -> None:
+    newest = alice.api.create_movie()
+    walked = all_movies(anyone, limit=1000)
+    assert walked[-1][-1] == newest
+
+
+def test_movies_added_meanwhile_come_at_the_end_of_the_list(
+    anyone: Api, alice: Account, many: list[int]
+) -> None:
+    before = [movie for page in all_movies(anyone, limit=1000) for movie in page]
+    first = anyone.get("/api/movies", params={"limit": 50})
+    added = [alice.api.create_movie() for _ in range(2)]
+    path = first.links["next"]["url"].removeprefix(anyone.base)
+    rest = [movie for page in all_movies_from(anyone, path) for movie in page]
+    assert ids(first.json()) + rest == before + added
+
+
+def all_movies_from(api: Api, path: str) -> list[list[int]]:
+    response = api.get(path)
+    pages = [ids(response.json())]
+    if "next" in response.links:
+        pages += all_movies_from(api, response.links["next"]["url"].removeprefix(api.base))
+    return pages
+
+
+def test_a_movie_deleted_meanwhile_is_all_that_the_list_lacks(anyone: Api, alice: Account) -> None:
+    mine = [alice.api.create_movie() for _ in range(4)]
+    before = [movie for page in all_movies(anyone, limit=1000) for movie in page]
+    first = anyone.get("/api/movies", params={"limit": len(before) - 2 if len(before) <= 1000 else 1000})
+    alice.api.delete(f"/api/movies/{mine[1]}")  # the last of that page, or after it
+    path = first.links["next"]["url"].removeprefix(anyone.base)
+    walked = ids(first.json()) + [movie for page in all_movies_from(anyone, path) for movie in page]
+    assert set(before) - set(walked) <= {mine[1]}
+    assert len(walked) == len(set(walked))
+
+
+def movies_to_sort(alice: Account, people: list[Account]) -> tuple[str, dict[str, int]]:
+    """A mark in the titles of six movies, two of them alike in everything, and their ids by name."""
+    mark = unique()
+    rows: dict[str, dict[str, Any]] = {
+        "a": {"rating": 5, "release_date": "1990-01-01"},
+        "C": {"rating": 9.5, "release_date": "1970-01-01"},
+        "b": {"rating": 5, "release_date": "1990-01-01"},
+        "e": {"rating": None},
+        "D": {"rating": 0, "release_date": "2020-12-31"},
+        "f": {"rating": 10, "release_date": "0001-01-01", "description": f"{mark} again"},
+    }
+    movies = {name: alice.api.create_movie(title=f"{mark} {name}", **row) for name, row in rows.items()}
+    people[0].api.create_review(movies["a"], rating=5)
+    for person in people[:3]:
+        person.api.create_review(movies["D"], rating=1)
+    return mark, movies
+
+
+@pytest.fixture(scope="module")
+def to_sort(alice: Account, people: list[Account]) -> tuple[str, dict[str, int]]:
+    return movies_to_sort(alice, people)
+
+
+ORDERS = {"title": "abCDef", "oldest": "fCabDe", "newest": "DabCfe", "rating": "fCabDe", "popular": "DaCbef"}
+
+
+@pytest.mark.parametrize(("sort", "order"), ORDERS.items())
+def test_search_comes_in_the_order_asked_for(
+    anyone: Api, to_sort: tuple[str, dict[str, int]], sort: str, order: str
+) -> None:
+    mark, movies = to_sort
+    found = ids(get(anyone, SEARCH, title=mark, sort=sort)["data"])
+    reviewed = 2 if sort == "popular" else len(order)  # of the others nothing says which comes first
+    assert found[:reviewed] == [movies[name] for name in order][:reviewed]
+    assert set(found) == set(movies.values())
+
+
+@pytest.mark.parametrize("sort", [*ORDERS, "relevance", None])
+@pytest.mark.parametrize("limit", [1, 2, 5])
+def test_search_in_pages_is_search_at_once(
+    anyone: Api, to_sort: tuple[str, dict[str, int]], sort: str | None, limit: int
+) -> None:
+    mark, movies = to_sort
+    asked = {"q": mark, **({"sort": sort} if sort else {})}
+    at_once = ids(get(anyone, SEARCH, **asked)["data"])
+    assert ids(walk(anyone, SEARCH, limit=limit, **asked)) == at_once
+    assert set(at_once) == set(movies.values())
+
+
+def test_search_of_a_misspelt_word_comes_in_pages_too(
+    anyone: Api, to_sort: tuple[str, dict[str, int]]
+) -> None:
+    mark, movies = to_sort
+    misspelt = mark[:15] + mark[16:]
+    assert sorted(ids(walk(anyone, SEARCH, limit=2, q=misspelt))) == sorted(movies.values())
+
+
+@pytest.mark.parametrize("sort", ORDERS)
+def test_movies_added_meanwhile_do_not_break_search(
+    anyone: Api, alice: Account, people: list[Account], sort: str
+) -> None:
+    mark, movies = movies_to_sort(alice, people)
+    asked = {"title": mark, "sort": sort}
+    before = ids(get(anyone, SEARCH, **asked)["data"])
+    first = get(anyone, SEARCH, limit=3, **asked)
+    added = {
+        alice.api.create_movie(title=f"{mark} {name}", rating=rating, release_date=day)
+        for name, rating, day in [("0", 10, "0001-01-01"), ("z", 0, "9999-12-31"), ("b", 5, "1990-01-01")]
+    }
+    rest = walk(anyone, SEARCH, cursor=first["next_cursor"], **asked) if first.get("next_cursor") else []
+    walked = ids(first["data"]) + ids(rest)
+    assert [movie for movie in walked if movie not in added] == before
+    assert len(walked) == len(set(walked))
+
+
+@pytest.fixture(scope="module")
+def reviewed(alice: Account, people: list[Account]) -> tuple[str, list[int]]:
+    """Where a movie's reviews are, and their ids, in the order in which they came."""
+    movie = alice.api.create_movie()
+    reviews = [
+        person.api.create_review(movie, rating=rating)
+        for person, rating in zip(people, [7, 9.5, 7, 1], strict=True)
+    ]
+    people[0].api.put(f"/api/reviews/{reviews[1]}/like")
+    for person in people[:3]:
+        person.api.put(f"/api/reviews/{reviews[3]}/like")
+    return f"/api/movies/{movie}/reviews", reviews
+
+
+REVIEW_ORDERS = {
+    "newest": [3, 2, 1, 0],
+    "highest": [1, 0, 2, 3],
+    "lowest": [3, 0, 2, 1],
+    "likes": [3, 1, 0, 2],
+}
+
+
+@pytest.mark.parametrize(("sort", "order"), REVIEW_ORDERS.items())
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_reviews_come_in_the_order_asked_for_in_pages_of_any_size(
+    anyone: Api, reviewed: tuple[str, list[int]], sort: str, order: list[int], limit: int
+) -> None:
+    path, reviews = reviewed
+    rows = walk(anyone, path, sort=sort, limit=limit)
+    key = {"newest": "id", "likes": "likes"}.get(sort, "rating")
+    keys = [row[key] for row in rows]
+    assert keys == sorted(keys, reverse=sort != "lowest")
+    assert ids(rows) == [reviews[number] for number in order]
+
+
+def test_reviews_come_the_newest_first_by_default(anyone: Api, reviewed: tuple[str, list[int]]) -> None:
+    path, reviews = reviewed
+    assert ids(get(anyone, path)["data"]) == reviews[::-1]
+
+
+def test_a_page_of_reviews_always_tells_of_the_next(anyone: Api, reviewed: tuple[str, list[int]]) -> None:
+    path, _ = reviewed
+    assert get(anyone, path)["next_cursor"] is None
+    assert isinstance(get(anyone, path, limit=1)["next_cursor"], str)
+
+
+@pytest.mark.parametrize("sort", REVIEW_ORDERS)
+def test_reviews_added_meanwhile_do_not_break_paging(
+    anyone: Api, people: list[Account], movie: int, sort: str
+) -> None:
+    path = f"/api/movies/{movie}/reviews"
+    before = [person.api.create_review(movie, rating=8) for person in people[:3]]
+    first = get(anyone, path, sort=sort, limit=1)
+    added = people[3].api.create_review(movie, rating=8)
+    rest = walk(anyone, path, sort=sort, limit=1, cursor=first["next_cursor"])
+    walked = [review for review in ids(first["data"]) + ids(rest) if review != added]
+    assert sorted(walked) == sorted(before)
