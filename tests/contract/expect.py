@@ -68,12 +68,11 @@ def ids(rows: list[dict[str, Any]]) -> list[int]:
 
 
 def walk(api: Api, path: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of all pages of a listing with `next_cursor`."""
+    """The rows of all pages of a listing with `next_cursor`, from the cursor in `parameters` if there is one."""
     rows: list[dict[str, Any]] = []
-    cursor: dict[str, str] = {}
     while True:
-        page = get(api, path, **parameters, **cursor)
+        page = get(api, path, **parameters)
         rows += page["data"]
         if not page.get("next_cursor"):
             return rows
-        cursor = {"cursor": page["next_cursor"]}
+        parameters["cursor"] = page["next_cursor"]

@@ -37,10 +37,8 @@ class Block:
 
     def replaced(self, words: Mapping[str, str]) -> str:
         """The code with other words in the place of some."""
-        code = self.code
-        for word, other in words.items():
-            code = re.sub(rf"\b{re.escape(word)}\b", other, code)
-        return code
+        some = "|".join(re.escape(word) for word in words)
+        return re.sub(rf"\b(?:{some})\b", lambda found: words[found[0]], self.code)
 
 
 def blocks() -> list[Block]:
