@@ -27,7 +27,12 @@ class Rooms(Protocol):
 
     async def enter(self, sid: str, room: str) -> None: ...
     async def leave(self, sid: str, room: str) -> None: ...
-    async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None: ...
+
+    async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
+        """Speak to those who are connected here."""
+
+    async def tell_everywhere(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
+        """Speak to those here and, as far as the broker can be reached, at every other notifier."""
 
 
 class Tokens(Protocol):
@@ -68,7 +73,7 @@ async def join(client: Client, data: object, tokens: Tokens, rooms: Rooms) -> An
     client.rooms.add(request.room)
     text = domain.joined(request)
     if identity is not None:
-        await rooms.tell(request.room, "message", _said(identity, request, text))
+        await rooms.tell_everywhere(request.room, "message", _said(identity, request, text))
     return {"message": text, "recovered": False, "last_event_id": None, "room_id": request.room}
 
 
@@ -84,7 +89,7 @@ async def leave(client: Client, data: object, tokens: Tokens, rooms: Rooms) -> A
         client.rooms.discard(request.room)
         await rooms.leave(client.sid, request.room)
         if identity is not None:
-            await rooms.tell(request.room, "message", _said(identity, request, text))
+            await rooms.tell_everywhere(request.room, "message", _said(identity, request, text))
     return {"message": text, "room_id": request.room}
 
 
@@ -96,7 +101,7 @@ async def send_message(client: Client, data: object, tokens: Tokens, rooms: Room
     request, fields = domain.room_request(data)
     text = domain.text_field(fields, "message", domain.MOST_MESSAGE_CHARACTERS)
     identity = _member(client, request, tokens)
-    await rooms.tell(request.room, "message", _said(identity, request, text))
+    await rooms.tell_everywhere(request.room, "message", _said(identity, request, text))
     return {"message": text, "room_id": request.room}
 
 
@@ -109,7 +114,9 @@ async def announce_review(client: Client, data: object, tokens: Tokens, rooms: R
     title = domain.text_field(fields, "review_title", domain.MOST_TITLE_CHARACTERS)
     identity = _member(client, request, tokens)
     text = domain.announcement(identity.user_id, title)
-    await rooms.tell(request.room, "new_review", _said(identity, request, text) | {"verified": False})
+    await rooms.tell_everywhere(
+        request.room, "new_review", _said(identity, request, text) | {"verified": False}
+    )
     return {"message": text, "room_id": request.room}
 
 
@@ -117,6 +124,12 @@ async def push_review(envelope: Envelope, rooms: Rooms) -> None:
     """Tell every room that a review event concerns. Raises pydantic.ValidationError for another."""
     for push in domain.fan_out(envelope):
         await rooms.tell(push.room, push.event, push.payload)
+
+
+async def repeat(envelope: Envelope, rooms: Rooms) -> None:
+    """Tell a room here what it was told at another notifier. Raises KeyError for other data."""
+    data = envelope.data
+    await rooms.tell(data["room"], data["event"], data["payload"])
 
 
 def end_session(envelope: Envelope, tokens: Tokens) -> None:

@@ -4,7 +4,6 @@ The broker's client blocks, so it has two threads. They only ever hand results t
 (`call_soon_threadsafe`); all state is read and changed on the loop.
 """
 
-import _thread
 import asyncio
 import logging
 import threading
@@ -23,12 +22,15 @@ from pydantic import ValidationError
 from broker.events import Envelope, exchange
 from broker.rpc_client import call
 from broker.tokens import Identity, TokenVerifier
+from notifications.peers import ROOM_TOLD, SOURCE, Peers
+from notifications.threads import spawn
 
 _log = logging.getLogger(__name__)
 
 EVENTS = {
     "movies": ("review_created", "review_updated", "review_deleted"),
     "auth": ("session_revoked", "user_updated"),
+    SOURCE: (ROOM_TOLD,),
 }
 RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}  # seconds
 AFTER_FAILURE_SECONDS = 1.0
@@ -45,8 +47,9 @@ HandOver = Callable[..., object]
 class SocketRooms:
     """The rooms as Socket.IO keeps them."""
 
-    def __init__(self, server: socketio.AsyncServer) -> None:
+    def __init__(self, server: socketio.AsyncServer, peers: Peers) -> None:
         self._server = server
+        self._peers = peers
 
     async def enter(self, sid: str, room: str) -> None:
         await self._server.enter_room(sid, room)
@@ -56,6 +59,10 @@ class SocketRooms:
 
     async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         await self._server.emit(event, dict(payload), room=room)
+
+    async def tell_everywhere(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
+        await self.tell(room, event, payload)
+        self._peers.tell(room, event, payload)
 
 
 class EventConsumer(ConsumerMixin):
@@ -81,7 +88,7 @@ class EventConsumer(ConsumerMixin):
 
     def start(self) -> None:
         self.running = True
-        _spawn(self.run)
+        spawn(self.run)
 
     def stop(self) -> None:
         """Ask the thread to end; `running` turns false when it has."""
@@ -173,6 +180,11 @@ class TokenKeeper:
         self._settled = asyncio.Event()  # cleared while a client waits for a reading
         self._asked_at = float("-inf")
 
+    @property
+    def loaded(self) -> bool:
+        """Whether tokens can be checked."""
+        return self._verifier.loaded
+
     async def identify(self, token: str) -> Identity:
         """Whom `token` speaks for. A key not known yet may be new, so the state is read again for it.
 
@@ -193,7 +205,7 @@ class TokenKeeper:
 
     def start(self) -> None:
         self.running = True
-        _spawn(self._run)
+        spawn(self._run)
 
     def stop(self) -> None:
         """Ask the thread to end; `running` turns false when it has."""
@@ -249,12 +261,6 @@ class TokenKeeper:
             else:
                 _log.warning("auth's keys cannot be read (%s); trying until they can", type(error).__name__)
         self._reading_works = works
-
-
-def _spawn(run: Callable[[], object]) -> None:
-    # Thread.start() waits until the thread has begun. Where eventlet drives this loop and threads are its
-    # green ones, that wait can never end: the loop is what would have to begin it.
-    _thread.start_new_thread(run, ())
 
 
 class _Stopping(Exception):

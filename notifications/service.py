@@ -16,6 +16,7 @@ from broker.rpc_client import bounded_connection
 from notifications import handlers
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
 from notifications.handlers import Answer, Client
+from notifications.peers import ROOM_TOLD, Peers
 from notifications.providers import EventConsumer, SocketRooms, TokenKeeper
 
 _log = logging.getLogger(__name__)
@@ -42,7 +43,8 @@ class Notifier:
         self._settings = config.settings(settings)
         self._connection = _connection(self._settings, settings.get("HEARTBEAT"))
         self._server = _server(self._settings.origins)
-        self._rooms = SocketRooms(self._server)
+        self._peers = Peers(self._connection.clone())
+        self._rooms = SocketRooms(self._server, self._peers)
         self._seen = Seen()
         self._runner: web.AppRunner | None = None
 
@@ -69,6 +71,7 @@ class Notifier:
         self._pushing = asyncio.create_task(self._push_events())
         self._tokens.start()
         self._consumer.start()
+        self._peers.start()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._hearing.wait(), START_SECONDS)
 
@@ -78,11 +81,12 @@ class Notifier:
             return
         self._consumer.stop()
         self._tokens.stop()
+        self._peers.stop()
         await _close_sockets(self._server)
         await self._runner.cleanup()
         self._runner = None
         deadline = asyncio.get_running_loop().time() + THREAD_SECONDS
-        while self._consumer.running or self._tokens.running:
+        while self._consumer.running or self._tokens.running or self._peers.running:
             if asyncio.get_running_loop().time() > deadline:
                 _log.warning("a thread is still waiting for the broker")
                 break
@@ -108,9 +112,11 @@ class Notifier:
         return web.json_response({"status": "OK"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if self._hearing.is_set():
-            return web.json_response({"status": "OK"})
-        return web.json_response({"message": "The broker is not connected"}, status=503)
+        if not self._hearing.is_set():
+            return web.json_response({"message": "The broker is not connected"}, status=503)
+        if not self._tokens.loaded:
+            return web.json_response({"message": "Sign-in cannot be checked yet"}, status=503)
+        return web.json_response({"status": "OK"})
 
     def _open_entrances(self) -> None:
         self._server.on("connect", self._connect)
@@ -173,6 +179,9 @@ class Notifier:
     async def _event(self, envelope: Envelope) -> None:
         if envelope.type in REVIEW_EVENTS:
             await handlers.push_review(envelope, self._rooms)
+        elif envelope.type == ROOM_TOLD:
+            if self._peers.said_elsewhere(envelope):
+                await handlers.repeat(envelope, self._rooms)
         elif envelope.type == "session_revoked":
             handlers.end_session(envelope, self._tokens)
         elif envelope.type == "user_updated":

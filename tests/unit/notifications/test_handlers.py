@@ -23,6 +23,7 @@ class FakeRooms:
     def __init__(self) -> None:
         self.members: dict[str, set[str]] = {}
         self.said: list[tuple[str, str, dict[str, Any], set[str]]] = []
+        self.said_everywhere: list[str] = []
 
     async def enter(self, sid: str, room: str) -> None:
         self.members.setdefault(room, set()).add(sid)
@@ -32,6 +33,10 @@ class FakeRooms:
 
     async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         self.said.append((room, event, dict(payload), set(self.members.get(room, ()))))
+
+    async def tell_everywhere(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
+        await self.tell(room, event, payload)
+        self.said_everywhere.append(event)
 
 
 class FakeTokens:
@@ -219,6 +224,24 @@ def test_a_review_event_is_pushed_to_each_of_its_rooms(rooms: FakeRooms) -> None
     assert [(room, name) for room, name, _, _ in rooms.said] == [
         (room, "new_review") for room in ("42", "all", "genre:crime", "user:7")
     ]
+    assert rooms.said_everywhere == [], "every notifier hears reviews by itself"
+
+
+def test_what_clients_say_is_told_at_every_notifier(
+    anna: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    asyncio.run(handlers.send_message(anna, request(message="hello"), tokens, rooms))
+    asyncio.run(handlers.announce_review(anna, request(review_title="Great"), tokens, rooms))
+    asyncio.run(handlers.leave(anna, request(), tokens, rooms))
+    assert rooms.said_everywhere == ["message", "message", "new_review", "message"]
+
+
+def test_what_another_notifiers_room_was_told_is_repeated_here_alone(rooms: FakeRooms) -> None:
+    said = {"instance": "other", "room": "42", "event": "message", "payload": {"message": "hello"}}
+    asyncio.run(handlers.repeat(envelope("room_told", said), rooms))
+    assert rooms.said == [("42", "message", {"message": "hello"}, set())]
+    assert rooms.said_everywhere == []
 
 
 def test_a_revoked_session_ends_and_a_role_changes(tokens: FakeTokens) -> None:
