@@ -34,6 +34,8 @@ BATCH_ROWS = 100
 PUBLISH_SECONDS = 5
 TRANSPORT_OPTIONS = {"confirm_publish": True}
 ESTABLISH = {"max_retries": 1, "interval_start": 0.1}
+# Where the configuration may hold an eventlet Event that the relays wait for.
+GATE = "RELAY_GATE"
 BROKER_ERRORS = (AMQPError, KombuError, OSError)
 
 
@@ -60,6 +62,9 @@ class OutboxRelay(DependencyProvider):
         self._thread.wait()
 
     def _run(self) -> None:
+        # A broker in memory keeps nothing for queues to come: there relaying begins when all are there.
+        if (gate := self.container.config.get(GATE)) is not None:
+            gate.wait()
         settings = config.settings(self.container.config)
         # The lock lives as long as this connection, so it is kept out of every pool.
         database = create_engine(

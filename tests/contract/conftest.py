@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
-from tests.clients import Account, Api, sign_up
+from tests.clients import Account, Api, Listener, sign_up
 from tests.contract.expect import EFFECT_SECONDS
 from tests.platforms import Platform
 from tests.processes import wait_until
@@ -91,3 +93,29 @@ def shared_movie(alice: Account) -> int:
 def shared_review(bob: Account, shared_movie: int) -> int:
     """Bob's review of `shared_movie`, for cases that must not change it."""
     return bob.api.create_review(shared_movie)
+
+
+@pytest.fixture(scope="session")
+def notifier(platform: Platform) -> str:
+    return platform.notifiers[0]
+
+
+@pytest.fixture
+def bobs(notifier: str, bob: Account) -> Iterator[Listener]:
+    """Bob's connection."""
+    with Listener(notifier, bob.token) as listener:
+        yield listener
+
+
+@pytest.fixture
+def carols(notifier: str, carol: Account) -> Iterator[Listener]:
+    """Carol's connection."""
+    with Listener(notifier, carol.token) as listener:
+        yield listener
+
+
+@pytest.fixture
+def nobodys(notifier: str) -> Iterator[Listener]:
+    """A connection without a token."""
+    with Listener(notifier) as listener:
+        yield listener

@@ -68,7 +68,7 @@ def ids(rows: list[dict[str, Any]]) -> list[int]:
 
 
 def walk(api: Api, path: str, **parameters: Any) -> list[dict[str, Any]]:
-    """The rows of all pages of a listing with `next_cursor`, from the cursor in `parameters` if there is one."""
+    """The rows of all pages of a listing with `next_cursor`, from `cursor` on if it is given."""
     rows: list[dict[str, Any]] = []
     while True:
         page = get(api, path, **parameters)

@@ -10,16 +10,8 @@ import pytest
 
 from tests.clients import Account, Api, Listener
 from tests.contract.expect import get, unique
+from tests.contract.listeners import TRANSPORTS, listen
 from tests.platforms import Platform
-
-
-def listen(notifier: str, *rooms: str, transport: str = "websocket") -> Listener:
-    """Someone without a token, in `rooms`."""
-    listener = Listener(notifier, transport=transport)
-    for room in rooms:
-        answer = listener.call("join_notification", user_id="visitor", room_id=room)
-        assert answer["message"] == f"User visitor has joined the room {room}"
-    return listener
 
 
 @pytest.fixture
@@ -41,7 +33,7 @@ def in_room(platform: Platform, film: int) -> Iterator[Listener]:
         yield listener
 
 
-@pytest.mark.parametrize("transport", ["websocket", "polling"])
+@pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("kind", ["movie", "genre", "user"])
 def test_a_review_reaches_its_room_with_all_its_fields(
     platform: Platform, anyone: Api, bob: Account, film: int, genre: str, kind: str, transport: str
