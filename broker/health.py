@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 
 from broker import config
 from broker.errors import PlatformError
-from broker.rpc_client import bounded_connection, call
+from broker.rpc_client import call, open_connection
 
 Verdict = tuple[bool, str]
 
@@ -27,7 +27,7 @@ def ask(service: str, settings_file: Path, seconds: float) -> Verdict:
     """Whether `service` (`"auth"`, `"movies"`) is well, and a few words that say so or why not."""
     try:
         settings = config.settings(config.read(settings_file))
-        with bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS) as connection:
+        with open_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS) as connection:
             status = call(connection, f"{service}.status", seconds=seconds)
     except (config.ConfigurationError, PlatformError) as error:
         return False, str(error)

@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 from broker import config
 from broker.events import exchange
 from broker.outbox import CHANNEL, OUTBOX
+from broker.rpc_client import open_connection
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ RETRY_SECONDS = 1.0
 BATCH_ROWS = 100
 PUBLISH_SECONDS = 5
 TRANSPORT_OPTIONS = {"confirm_publish": True}
-ESTABLISH = {"max_retries": 1, "interval_start": 0.1}
 # Where the configuration may hold an eventlet Event that the relays wait for.
 GATE = "RELAY_GATE"
 BROKER_ERRORS = (AMQPError, KombuError, OSError)
@@ -77,7 +77,7 @@ class OutboxRelay(DependencyProvider):
             try:
                 with database.connect() as connection:
                     self._relay(connection, settings.AMQP_URI)
-            except (exc.OperationalError, exc.InterfaceError, *BROKER_ERRORS) as error:
+            except (exc.OperationalError, exc.InterfaceError, _Stalled, *BROKER_ERRORS) as error:
                 _log.warning("the %s relay starts again: %s", self.source, _first_line(error))
                 self._pause(RETRY_SECONDS)
 
@@ -88,10 +88,11 @@ class OutboxRelay(DependencyProvider):
                 return
         _log.info("relaying the %s outbox", self.source)
         connection.execute(text(f"LISTEN {CHANNEL}"))
-        with kombu.Connection(amqp_uri, transport_options=TRANSPORT_OPTIONS, connect_timeout=3) as broker:
-            broker.ensure_connection(timeout=PUBLISH_SECONDS, **ESTABLISH)
-            producer = broker.Producer(exchange=exchange(self.source), serializer="json")
-            producer.maybe_declare(producer.exchange)
+        with open_connection(amqp_uri, TRANSPORT_OPTIONS) as broker:
+            with eventlet.Timeout(PUBLISH_SECONDS, _Stalled):
+                broker.ensure_connection(max_retries=0)
+                producer = broker.Producer(exchange=exchange(self.source), serializer="json")
+                producer.maybe_declare(producer.exchange)
             while not self._stopping:
                 rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.id).limit(BATCH_ROWS)).all()
                 self._publish(connection, producer, rows)
@@ -101,13 +102,8 @@ class OutboxRelay(DependencyProvider):
     def _publish(self, connection: Connection, producer: kombu.Producer, rows: Sequence[Row[Any]]) -> None:
         for row in rows:
             # Persistent and confirmed: the call returns once the broker answers for the event.
-            producer.publish(
-                row.envelope,
-                routing_key=row.type,
-                delivery_mode=PERSISTENT,
-                timeout=PUBLISH_SECONDS,
-                confirm_timeout=PUBLISH_SECONDS,
-            )
+            with eventlet.Timeout(PUBLISH_SECONDS, _Stalled):
+                producer.publish(row.envelope, routing_key=row.type, delivery_mode=PERSISTENT)
         if rows:
             connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_([row.id for row in rows])))
 
@@ -135,6 +131,13 @@ class OutboxRelay(DependencyProvider):
 
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+class _Stalled(Exception):
+    """The broker takes nothing."""
+
+    def __str__(self) -> str:
+        return f"the broker took nothing for {PUBLISH_SECONDS} s"
 
 
 class _NoNews(Exception):

@@ -2,8 +2,8 @@
 
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import kombu
@@ -36,6 +36,23 @@ def bounded_connection(
     )
     connection.get_transport_cls()
     return connection
+
+
+@contextmanager
+def open_connection(uri: str, transport_options: Mapping[str, Any]) -> Iterator[kombu.Connection]:
+    """A bounded connection for the length of a `with`.
+
+    Where that ends by an error it is dropped without a word: a broker that is frozen would keep us waiting
+    for its answer to a polite goodbye.
+    """
+    connection = bounded_connection(uri, transport_options)
+    try:
+        yield connection
+    except BaseException:
+        with suppress(AttributeError):  # one that was never opened has nothing to drop
+            connection.collect()
+        raise
+    connection.release()
 
 
 def outcome(body: Mapping[str, Any]) -> Any:

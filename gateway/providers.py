@@ -8,8 +8,8 @@ import eventlet
 from nameko.extensions import DependencyProvider
 
 from broker import config
-from broker.errors import PlatformError
-from broker.rpc_client import bounded_connection, call
+from broker.errors import DeadlineExceeded, PlatformError
+from broker.rpc_client import call, open_connection
 from broker.tokens import Identity, TokenVerifier
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,11 @@ class Identities:
         """Read keys, deny-list and staff from auth; answers whether that went well."""
         self._loaded_at = time.monotonic()
         try:
-            with bounded_connection(self._settings.AMQP_URI, self._settings.TRANSPORT_OPTIONS) as connection:
+            # The deadline of the call bounds the wait for an answer; this one bounds all of it.
+            with (
+                eventlet.Timeout(self._settings.RPC_TIMEOUT + 1, DeadlineExceeded),
+                open_connection(self._settings.AMQP_URI, self._settings.TRANSPORT_OPTIONS) as connection,
+            ):
                 self.verifier.load(call(connection, "auth.verification", seconds=self._settings.RPC_TIMEOUT))
         except PlatformError as error:
             _log.warning("keys and deny-list could not be read from auth: %s", error)

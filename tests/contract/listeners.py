@@ -18,8 +18,9 @@ class PollingListener(Listener):
     def close(self) -> None:
         # An event whose answer ends the poll at hand: the client waits for that, and it could take 30 s.
         self.client.emit("leave_notification", {}, callback=lambda _: None)
+        http = self.client.eio.http
         super().close()
-        self.client.eio.http.close()
+        http.close()
 
 
 TRANSPORTS: dict[str, type[Listener]] = {"websocket": Listener, "polling": PollingListener}

@@ -47,8 +47,8 @@ def test_a_parameter_given_twice_is_refused(anyone: Api, paths: dict[str, int], 
     assert_error(anyone.get(f"{path.format(**paths)}?limit=5&limit=5"), 400, fields={"limit"})
 
 
-@pytest.mark.parametrize("raw", ["%ff", "%c3", "a%ed%a0%80", "%c0%af"])
-@pytest.mark.parametrize("name", ["title", "genre", "director", "q", "cursor"])
+@pytest.mark.parametrize("raw", ["%ff", "%c3", "a%ed%a0%80"])
+@pytest.mark.parametrize("name", ["title", "q", "cursor"])
 def test_a_parameter_that_is_not_utf_8_is_refused(anyone: Api, name: str, raw: str) -> None:
     assert_error(anyone.get(f"/api/movies/search?{name}={raw}"), 400, fields={name})
 
@@ -92,18 +92,9 @@ def test_an_unknown_order_of_reviews_is_refused(anyone: Api, shared_movie: int, 
         *map(
             cursor,
             [
-                *[None, [], {}, 5, "x", [1, 2, 3], ["newest", 1], ["id", 1, 2, 3]],
-                *(
-                    [order, key, row]
-                    for order in ("id", "newest", "rating")
-                    for key, row in [(0, -1), ("x", 1)]
-                ),
-                *(
-                    [order, 0, row]
-                    for order in ("id", "newest", "rating")
-                    for row in ["1", 2**63, 1.5, None, []]
-                ),
-                *(["rating", key, 1] for key in [None, [], {}, 10**400]),
+                *[None, [], {}, 5, [1, 2, 3], ["newest", 1]],
+                *([order, 0, row] for order in ("id", "newest", "rating") for row in ["1", 2**63, -1]),
+                *(["rating", key, 1] for key in [None, {}, 10**400, "x"]),
             ],
         ),
         base64.urlsafe_b64encode(b"[" * 700).decode(),
@@ -126,7 +117,7 @@ def test_a_forged_key_of_a_cursor_is_refused(anyone: Api, sort: str, order: str,
     assert_error(anyone.get("/api/movies/search", params=forged), 400, fields={"cursor"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cursors(alice: Account, bob: Account, carol: Account) -> dict[str, str]:
     """A true cursor of each kind of listing."""
     mark = unique()

@@ -56,13 +56,13 @@ def test_only_the_title_is_required(anyone: Api, alice: Account) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *(("rating", value) for value in [0, 10, 10.0, 7, 8.25, None]),
+        *(("rating", value) for value in [0, 10.0, 8.25]),
         *(("kind", value) for value in ["movie", "tv"]),
-        *(("release_date", value) for value in ["2024-02-29", "0001-01-01", "9999-12-31", None]),
-        *(("poster_url", value) for value in ["", "http://example.com/a?b=c#d"]),
-        *(("title", value) for value in ["x", "x" * 300, "0", "null"]),
-        *(("description", value) for value in ["", "Line\nafter line", "x" * 10_000]),
-        *(("genre", value) for value in ["", "Drama", "Action, Crime, Drama", "Science Fiction"]),
+        *(("release_date", value) for value in ["2024-02-29", "0001-01-01", "9999-12-31"]),
+        *(("poster_url", value) for value in ["http://example.com/a?b=c#d"]),
+        *(("title", value) for value in ["x" * 300, "0"]),
+        *(("description", value) for value in ["Line\nafter line", "x" * 10_000]),
+        *(("genre", value) for value in ["Action, Science Fiction, Drama"]),
     ],
 )
 def test_a_field_takes_what_it_should(anyone: Api, alice: Account, field: str, value: Any) -> None:

@@ -14,12 +14,6 @@ SEARCH = "/api/movies/search"
 MANY = 101
 
 
-@pytest.fixture(scope="module")
-def many(alice: Account) -> list[int]:
-    """More movies than a page holds by default."""
-    return [alice.api.create_movie() for _ in range(MANY)]
-
-
 def pages_from(api: Api, path: str) -> list[list[int]]:
     """The ids of the list of all movies, by page, following the links."""
     pages = []
@@ -39,6 +33,13 @@ def next_path(response: requests.Response) -> str:
 
 def all_movies(api: Api) -> list[int]:
     return [movie for page in pages_from(api, "/api/movies?limit=1000") for movie in page]
+
+
+@pytest.fixture(scope="module")
+def many(anyone: Api, alice: Account) -> list[int]:
+    """All movies there are: more than a page holds by default."""
+    movies = all_movies(anyone)
+    return movies + [alice.api.create_movie() for _ in range(MANY - len(movies))]
 
 
 def test_the_list_is_a_bare_array_of_movies(anyone: Api, many: list[int]) -> None:
@@ -124,7 +125,7 @@ def test_search_comes_in_the_order_asked_for(
 
 
 @pytest.mark.parametrize("sort", [*ORDERS, "relevance", None])
-@pytest.mark.parametrize("limit", [1, 2, 5])
+@pytest.mark.parametrize("limit", [1, 4])
 def test_search_in_pages_is_search_at_once(
     anyone: Api, to_sort: tuple[str, dict[str, int]], sort: str | None, limit: int
 ) -> None:
@@ -184,7 +185,7 @@ REVIEW_ORDERS = {
 
 
 @pytest.mark.parametrize(("sort", "order"), REVIEW_ORDERS.items())
-@pytest.mark.parametrize("limit", [1, 3, 100])
+@pytest.mark.parametrize("limit", [1, 3])
 def test_reviews_come_in_the_order_asked_for_in_pages_of_any_size(
     anyone: Api, reviewed: tuple[str, list[int]], sort: str, order: list[int], limit: int
 ) -> None:

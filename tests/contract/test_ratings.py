@@ -41,7 +41,7 @@ def test_without_reviews_the_rating_is_what_was_sent(anyone: Api, alice: Account
     assert shown(anyone, alice.api.create_movie(rating=prior)) == (prior, None, 0)
 
 
-@pytest.mark.parametrize("ratings", [[10], [1], [7.5, 3], [10, 10, 10, 10], [1, 4.5, 8, 9.5]], ids=str)
+@pytest.mark.parametrize("ratings", [[10], [7.5, 3], [1, 4.5, 8, 9.5]], ids=str)
 @pytest.mark.parametrize("prior", [0, 6.3, 10])
 def test_reviews_move_the_rating_from_its_prior(
     anyone: Api, alice: Account, people: list[Account], prior: float, ratings: list[float]

@@ -233,7 +233,7 @@ def test_q_does_not_find_what_is_not_alike(anyone: Api, movie: int) -> None:
     assert movie not in found(anyone, q=word(12))
 
 
-@pytest.mark.parametrize("q", ["!!!", "?", "...", "& | !", "()", '"', '""', "-", ":*", "'", "\\", "— …", "%"])
+@pytest.mark.parametrize("q", ["!!!", "& | !", "()", '"', "-", ":*", "'", "\\", "— …"])
 def test_q_of_nothing_but_punctuation_finds_nothing(anyone: Api, movie: int, q: str) -> None:
     assert found(anyone, q=q) == set()
 

