@@ -9,7 +9,7 @@ from typing import Any
 
 import eventlet
 from amqp.exceptions import AMQPError
-from kombu.exceptions import KombuError
+from kombu.exceptions import OperationalError
 from nameko.amqp.publish import UndeliverableMessage
 from nameko.constants import NON_PERSISTENT
 from nameko.extensions import DependencyProvider
@@ -80,7 +80,7 @@ class DeadlineMethodProxy(MethodProxy):
                 correlation_id=correlation_id,
                 extra_headers=self.get_message_headers(self.worker_ctx),
             )
-        except (UndeliverableMessage, AMQPError, KombuError, OSError) as error:
+        except (UndeliverableMessage, AMQPError, OperationalError, OSError) as error:
             # Answered, not raised: eventlet prints what a greenlet raises.
             return error
         return None

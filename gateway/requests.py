@@ -14,6 +14,8 @@ from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from broker.errors import Invalid, Unauthenticated
 
 BODY_BYTES = 1024 * 1024
+# No field of ours holds more than a list; orjson reads 1,023 levels, which other JSON libraries cannot write.
+MOST_LEVELS = 32
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,100}")
 
 
@@ -48,6 +50,8 @@ class Request(werkzeug.wrappers.Request):
             ) from error
         if not isinstance(body, dict):
             raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
+        if _is_deeper(body, MOST_LEVELS):
+            raise Invalid("The body is nested too deeply", {"body": "is nested too deeply"})
         return body
 
     def _body(self) -> bytes:
@@ -95,6 +99,16 @@ class Request(werkzeug.wrappers.Request):
     def base(self) -> str:
         """Where the API lies, as the client addressed it: scheme and host, without a slash at the end."""
         return self.host_url.rstrip("/")
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    if levels == 0:
+        return True
+    return any(
+        _is_deeper(each, levels - 1) for each in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def row_id(text: str) -> int:

@@ -2,8 +2,9 @@
 
 import base64
 import binascii
-import json
 from dataclasses import dataclass
+
+import orjson
 
 from broker.errors import Invalid
 
@@ -21,8 +22,8 @@ class Position:
     id: int
 
     def encode(self) -> str:
-        raw = json.dumps([self.order, self.key, self.id], separators=(",", ":"))
-        return base64.urlsafe_b64encode(raw.encode()).decode().rstrip("=")
+        raw = orjson.dumps([self.order, self.key, self.id])
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def decode(cursor: str | None, order: str) -> Position | None:
@@ -34,7 +35,7 @@ def decode(cursor: str | None, order: str) -> Position | None:
         return None
     try:
         raw = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-        was, key, row_id = json.loads(raw)
+        was, key, row_id = orjson.loads(raw)
         key = float(key) if order not in TEXT_ORDERS and not isinstance(key, str) else key
     except (binascii.Error, ValueError, TypeError, OverflowError) as error:
         raise _not_ours() from error

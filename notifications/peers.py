@@ -69,18 +69,22 @@ class Peers:
                     envelope = self._said.get(timeout=WAIT_SECONDS)
                 except queue.Empty:
                     continue
-                try:
-                    self._publish(envelope)
-                except (KombuError, OSError, *self._connection.connection_errors) as error:
-                    self._connection.close()
-                    _log.warning("what was said in a room was not passed on (%s)", type(error).__name__)
+                # Twice: a connection that was lost while nothing was said is noticed at the next word.
+                if not (self._publish(envelope) or self._publish(envelope)):
+                    _log.warning("what was said in a room was not passed on: the broker cannot be reached")
         finally:
             self.running = False
             self._connection.close()
 
-    def _publish(self, envelope: dict[str, Any]) -> None:
-        self._connection.ensure_connection(max_retries=0)
-        producer = self._connection.Producer(exchange=exchange(SOURCE), serializer="json")
-        producer.publish(
-            envelope, routing_key=ROOM_TOLD, delivery_mode=TRANSIENT, declare=[producer.exchange]
-        )
+    def _publish(self, envelope: dict[str, Any]) -> bool:
+        """Whether the broker took it."""
+        try:
+            self._connection.ensure_connection(max_retries=0)
+            producer = self._connection.Producer(exchange=exchange(SOURCE), serializer="json")
+            producer.publish(
+                envelope, routing_key=ROOM_TOLD, delivery_mode=TRANSIENT, declare=[producer.exchange]
+            )
+        except (KombuError, OSError, *self._connection.connection_errors):
+            self._connection.close()
+            return False
+        return True

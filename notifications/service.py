@@ -43,7 +43,8 @@ class Notifier:
         self._settings = config.settings(settings)
         self._connection = _connection(self._settings, settings.get("HEARTBEAT"))
         self._server = _server(self._settings.origins)
-        self._peers = Peers(self._connection.clone())
+        # No heartbeat: while nobody says a word, nobody would send one.
+        self._peers = Peers(self._connection.clone(heartbeat=0))
         self._rooms = SocketRooms(self._server, self._peers)
         self._seen = Seen()
         self._runner: web.AppRunner | None = None

@@ -7,7 +7,7 @@ usage() {
 Usage: tests/install_servers.sh [--help]
 
 Installs, from the packages of Debian or Ubuntu and as root, what the test suite
-needs and this machine lacks: RabbitMQ, Redis, PostgreSQL, docker-compose,
+needs and this machine lacks: RabbitMQ, Redis, PostgreSQL, docker-compose, curl,
 Node.js and npm. Does nothing, and says nothing, if nothing is missing. No
 service is started.
 
@@ -57,7 +57,7 @@ is_installed() {
 # The Debian packages of what is needed and not there, one a line.
 missing_packages() {
     local package
-    local needed=(docker-compose nodejs npm)
+    local needed=(curl docker-compose nodejs npm)
     [[ -n ${AMQP_URI:-} ]] || needed+=(rabbitmq-server)
     [[ -n ${REDIS_URL:-} ]] || needed+=(redis-server)
     [[ -n ${TEST_POSTGRES_URL:-} ]] || needed+=(postgresql)

@@ -13,7 +13,7 @@ from movies.cursor import Position, decode
 ids = st.integers(0, 2**63 - 1)
 
 
-@given(st.floats(allow_nan=False), ids)
+@given(st.floats(allow_nan=False, allow_infinity=False), ids)
 def test_a_numeric_key_survives_to_the_last_bit(key: float, row_id: int) -> None:
     position = Position("rating", key, row_id)
     assert decode(position.encode(), "rating") == position
@@ -46,6 +46,8 @@ def test_what_was_not_given_out_is_invalid_and_nothing_else(cursor: str) -> None
         ["rating", 1.0, -1],
         ["rating", 1.0, 2**63],
         ["rating", int("9" * 400), 1],
+        ["rating", float("nan"), 1],
+        ["rating", float("inf"), 1],
         ["rating", None, 1],
         ["rating", 1.0],
         {"rating": 1},
@@ -58,6 +60,8 @@ def test_a_made_up_cursor_is_invalid(content: object) -> None:
         decode(made_up, "rating")
 
 
-def test_a_text_key_with_nul_is_invalid() -> None:
+@pytest.mark.parametrize("key", ["a\x00", "a\ud800"])
+def test_a_text_key_that_the_database_cannot_hold_is_invalid(key: str) -> None:
+    made_up = base64.urlsafe_b64encode(json.dumps(["title", key, 1]).encode()).decode().rstrip("=")
     with pytest.raises(Invalid):
-        decode(Position("title", "a\x00", 1).encode(), "title")
+        decode(made_up, "title")
