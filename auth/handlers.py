@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from auth import commands, domain, storage
 from auth.domain import PasswordHasher, TokenSettings
 from broker import outbox
+from broker.clock import iso
 from broker.database import Transaction
 from broker.errors import Invalid, NotFound, Unauthenticated
 from broker.events import SessionRevoked, UserDeleted, UserReference, UserRegistered, UserUpdated
@@ -87,7 +88,7 @@ def profile(transaction: Transaction, user_id: int) -> dict[str, Any]:
 def public_profile(transaction: Transaction, user_id: int) -> dict[str, Any]:
     with transaction() as session:
         user = _known(storage.user_by_id(session, user_id))
-    return {"id": user.id, "username": user.username, "joined": _iso(user.created_at)}
+    return {"id": user.id, "username": user.username, "joined": iso(user.created_at)}
 
 
 def update_profile(
@@ -238,12 +239,8 @@ def _profile(user: Row[Any]) -> dict[str, Any]:
         "username": user.username,
         "email": user.email,
         "role": user.role,
-        "joined": _iso(user.created_at),
+        "joined": iso(user.created_at),
     }
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _constraint(error: IntegrityError) -> str:

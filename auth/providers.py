@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import eventlet
@@ -74,10 +73,3 @@ class Tokens(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> domain.TokenSettings:  # noqa: ARG002
         return self.settings
-
-
-class Clock(DependencyProvider):
-    """Injects the time: a function without arguments that answers a datetime in UTC."""
-
-    def get_dependency(self, worker_ctx: Any) -> Callable[[], datetime]:  # noqa: ARG002
-        return lambda: datetime.now(UTC)

@@ -5,8 +5,9 @@ from typing import Any
 from nameko.timer import timer
 
 from auth import commands, handlers
-from auth.providers import Clock, Passwords, Tokens
+from auth.providers import Passwords, Tokens
 from broker import database
+from broker.clock import Clock
 from broker.database import Database
 from broker.relay import OutboxRelay
 from broker.rpc import rpc

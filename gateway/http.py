@@ -1,9 +1,11 @@
 """HTTP under Nameko: every answer is JSON, also the ones that no route gives."""
 
 import logging
+import time
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 from wsgiref.types import StartResponse, WSGIEnvironment
 
 import eventlet
@@ -21,6 +23,7 @@ from gateway.requests import BODY_BYTES, Request
 from gateway.responses import failure
 
 _log = logging.getLogger(__name__)
+_access = logging.getLogger("gateway.access")
 
 # How much of a body that is refused is still read, so that the client gets to see the answer.
 DRAIN_BYTES = 8 * BODY_BYTES
@@ -35,6 +38,7 @@ class JsonApplication:
         self.url_map.merge_slashes = False
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.monotonic()
         request = Request.of(environ)
         try:
             provider, request.path_values = self.url_map.bind_to_environ(environ).match()
@@ -45,6 +49,16 @@ class JsonApplication:
         if response.status_code == 413:
             _drain(request)
             response.headers["Connection"] = "close"
+        milliseconds = (time.monotonic() - began) * 1000
+        # The path as it may stand in a log, without the query, which may hold what people search for.
+        _access.info(
+            "%s %s %s %.0f ms %s",
+            request.method,
+            quote(request.path),
+            response.status_code,
+            milliseconds,
+            request.request_id,
+        )
         return response(environ, start_response)
 
 

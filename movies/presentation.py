@@ -1,11 +1,11 @@
 """Movies and reviews as REST and the events give them."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
 
 from broker import events
+from broker.clock import iso
 
 
 def movie(row: Row[Any]) -> dict[str, Any]:
@@ -22,8 +22,8 @@ def movie(row: Row[Any]) -> dict[str, Any]:
         "director": row.director,
         "average_rating": row.rating_sum / row.review_count if row.review_count else None,
         "review_count": row.review_count,
-        "created_at": _iso(row.created_at),
-        "updated_at": _iso(row.updated_at),
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
     }
 
 
@@ -39,8 +39,8 @@ def review(row: Row[Any]) -> dict[str, Any]:
         "rating": row.rating,
         "spoiler": row.spoiler,
         "likes": row.likes,
-        "created_at": _iso(row.created_at),
-        "updated_at": _iso(row.updated_at),
+        "created_at": iso(row.created_at),
+        "updated_at": iso(row.updated_at),
     }
 
 
@@ -53,7 +53,3 @@ def review_event(
 ) -> events.ReviewEvent:
     reference = events.MovieReference(id=movie_row.id, title=movie_row.title, genre=movie_row.genre)
     return kind(version=version, movie=reference, review=events.Review(**review(review_row)))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.isoformat().replace("+00:00", "Z")

@@ -4,8 +4,6 @@ import hashlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import fakeredis
@@ -118,10 +116,3 @@ class Cache(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> PageCache:  # noqa: ARG002
         return self.cache
-
-
-class Clock(DependencyProvider):
-    """Injects the time: a function without arguments that answers a datetime in UTC."""
-
-    def get_dependency(self, worker_ctx: Any) -> Callable[[], datetime]:  # noqa: ARG002
-        return lambda: datetime.now(UTC)

@@ -5,6 +5,7 @@ from typing import Any
 from nameko.events import event_handler
 
 from broker import database
+from broker.clock import Clock
 from broker.database import Database
 from broker.events import Envelope
 from broker.relay import OutboxRelay
@@ -12,7 +13,7 @@ from broker.rpc import rpc
 from broker.validation import check_id, parse
 from movies import commands
 from movies.handlers import movies, reviews
-from movies.providers import Cache, Clock
+from movies.providers import Cache
 
 Fields = dict[str, Any]
 

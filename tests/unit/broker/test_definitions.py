@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nameko.events import SERVICE_POOL, EventHandler
+
+from movies.service import MoviesService
+
+DEFINITIONS = json.loads((Path(__file__).parents[3] / "broker" / "definitions.json").read_text())
+
+
+def test_rabbitmq_knows_the_queue_of_every_handler_before_its_service_first_starts() -> None:
+    handlers = {
+        (entrypoint.source_service, entrypoint.event_type, name)
+        for name, method in vars(MoviesService).items()
+        for entrypoint in getattr(method, "nameko_entrypoints", ())
+        if isinstance(entrypoint, EventHandler) and entrypoint.handler_type is SERVICE_POOL
+    }
+    assert handlers, "there is something to compare"
+    queues = {f"evt-{source}-{event}--movies.{name}" for source, event, name in handlers}
+    assert {queue["name"] for queue in DEFINITIONS["queues"]} == queues
+    bindings = {
+        (each["source"], each["routing_key"], each["destination"]) for each in DEFINITIONS["bindings"]
+    }
+    assert {
+        (f"{source}.events", event, f"evt-{source}-{event}--movies.{name}")
+        for source, event, name in handlers
+    } <= bindings
