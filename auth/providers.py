@@ -33,7 +33,8 @@ class ScryptHasher:
         """
         if password_hash is None:
             unknown = self._run(domain.unknown_user_hash)
-            return bool(self._run(domain.password_matches, unknown, password)) and False
+            self._run(domain.password_matches, unknown, password)
+            return False
         return bool(self._run(domain.password_matches, password_hash, password))
 
     def _run(self, function: Callable[..., Any], *args: Any) -> Any:

@@ -8,7 +8,7 @@ import eventlet
 from nameko.extensions import DependencyProvider
 
 from broker import config
-from broker.errors import DeadlineExceeded, PlatformError
+from broker.errors import DeadlineExceeded
 from broker.rpc_client import call, open_connection
 from broker.tokens import Identity, TokenVerifier
 
@@ -44,7 +44,7 @@ class Identities:
                 open_connection(self._settings.AMQP_URI, self._settings.TRANSPORT_OPTIONS) as connection,
             ):
                 self.verifier.load(call(connection, "auth.verification", seconds=self._settings.RPC_TIMEOUT))
-        except PlatformError as error:
+        except Exception as error:  # whatever it is, what was read before still stands
             _log.warning("keys and deny-list could not be read from auth: %s", error)
             return False
         return True

@@ -41,16 +41,18 @@ class CreateMovie(Body):
     director: Annotated[Line, Field(max_length=300)] = ""
 
 
-class UpdateMovie(CreateMovie):
-    """Any of the fields; what is not sent stays."""
-
-    title: Title = ""
+class Changes(Body):
+    """Any of the fields; what is not sent stays. The defaults are never used."""
 
     def changes(self) -> dict[str, Any]:
         """The fields that were sent. Raises Invalid where none was."""
         if not self.model_fields_set:
             raise Invalid("There is nothing to change", {"body": "needs at least one field"})
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class UpdateMovie(Changes, CreateMovie):
+    title: Title = ""
 
 
 class CreateReview(Body):
@@ -60,19 +62,9 @@ class CreateReview(Body):
     spoiler: bool = False
 
 
-class UpdateReview(Body):
-    """Any of the fields; what is not sent stays."""
-
+class UpdateReview(Changes, CreateReview):
     title: Annotated[Title, Field(max_length=200)] = ""
     rating: Stars = 1.0
-    body: Annotated[Line, Field(max_length=20_000)] = ""
-    spoiler: bool = False
-
-    def changes(self) -> dict[str, Any]:
-        """The fields that were sent. Raises Invalid where none was."""
-        if not self.model_fields_set:
-            raise Invalid("There is nothing to change", {"body": "needs at least one field"})
-        return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class Page(Parameters):

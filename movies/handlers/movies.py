@@ -65,12 +65,11 @@ def create(
     transaction: Transaction,
     cache: Cache,
     command: commands.CreateMovie,
-    actor: Actor | None,
+    actor: Actor,
     now: datetime,
 ) -> int:
-    """The new movie's id. A movie without an actor belongs to nobody but moderators and admins."""
     with transaction() as session:
-        row = storage.add(session, command.model_dump(), actor.id if actor else None, now)
+        row = storage.add(session, command.model_dump(), actor.id, now)
         outbox.record(session, presentation.movie_event(MovieCreated, row, row.version), now)
     cache.invalidate()
     return int(row.id)
