@@ -94,7 +94,7 @@ def test_the_room_hears_every_review_once_at_every_notifier(outcome: Outcome) ->
 
 def test_no_aggregate_is_lost(outcome: Outcome, full_deployment: FullDeployment) -> None:
     for movie in {movie for movie, _ in outcome.posted.values()}:
-        # The marker was an eighth star's worth of review: 8 of 10.
+        # The marker gave eight stars.
         ratings = [rating for of, rating in outcome.posted.values() if of == movie] + [8.0]
         for gateway in full_deployment.gateways:
             shown = Api(gateway).get(f"/api/movies/{movie}").json()
