@@ -13,12 +13,13 @@ from eventlet import wsgi
 from eventlet.event import Event
 from nameko.exceptions import ContainerBeingKilled
 from nameko.web.handlers import HttpRequestHandler
-from nameko.web.server import BindAddress, HttpOnlyProtocol, WebServer
+from nameko.web.server import BindAddress, WebServer
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from broker import config
 from broker.errors import PlatformError, ServiceUnavailable
+from gateway.protocol import JsonProtocol
 from gateway.requests import BODY_BYTES, Request
 from gateway.responses import failure
 
@@ -86,7 +87,7 @@ class JsonServer(WebServer):
         return JsonApplication(self)
 
     def get_wsgi_server(
-        self, sock: Any, wsgi_app: Any, protocol: Any = HttpOnlyProtocol, debug: bool = False
+        self, sock: Any, wsgi_app: Any, protocol: Any = JsonProtocol, debug: bool = False
     ) -> Any:
         return wsgi.Server(
             sock, sock.getsockname(), wsgi_app, protocol=protocol, debug=debug, log=_log, log_output=False
