@@ -5,6 +5,7 @@ loads them at start, follows auth's events, and reads them again on a timer.
 """
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,22 @@ ALGORITHM = "EdDSA"
 ISSUER = "movie-review-platform"
 # The age of a reading when it is loaded, at the most: the wait for an answer, with room to spare.
 READING_SECONDS = 30.0
+
+
+class ReadingAllowance:
+    """How often unknown keys may cause a reading: a stream of forged ones must not be a stream of calls."""
+
+    def __init__(self, most: int = 5, seconds: float = 5.0) -> None:
+        self._taken: deque[float] = deque(maxlen=most)
+        self._seconds = seconds
+
+    def take(self) -> bool:
+        """Whether there may be another reading now: fewer than `most` in the last `seconds`."""
+        now = time.monotonic()
+        if len(self._taken) == self._taken.maxlen and now - self._taken[0] < self._seconds:
+            return False
+        self._taken.append(now)
+        return True
 
 
 @dataclass(frozen=True)
@@ -71,10 +88,10 @@ class TokenVerifier:
         else:
             self._roles[user_id] = role
 
-    def knows_key(self, token: str) -> bool:
-        """Whether the key that signed `token` is among those loaded; False also for what is no token."""
+    def names_unknown_key(self, token: str) -> bool:
+        """Whether `token` says that a key signed it which is not among those loaded: it may be a new one."""
         try:
-            return jwt.get_unverified_header(token).get("kid") in self._keys
+            return jwt.get_unverified_header(token).get("kid") not in self._keys
         except jwt.PyJWTError:
             return False
 

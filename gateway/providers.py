@@ -1,7 +1,6 @@
 """What Nameko injects into the gateway."""
 
 import logging
-import time
 from typing import Any
 
 import eventlet
@@ -10,14 +9,11 @@ from nameko.extensions import DependencyProvider
 from broker import config
 from broker.errors import DeadlineExceeded
 from broker.rpc_client import call, open_connection
-from broker.tokens import Identity, TokenVerifier
+from broker.tokens import Identity, ReadingAllowance, TokenVerifier
 
 _log = logging.getLogger(__name__)
 
 FIRST_LOAD_RETRY_SECONDS = 0.5
-# An unknown key may be one that auth has just begun to sign with; a stream of forged ones must not be a
-# stream of calls.
-UNKNOWN_KEY_SECONDS = 1.0
 
 
 class Identities:
@@ -26,17 +22,16 @@ class Identities:
     def __init__(self, settings: config.Settings) -> None:
         self.verifier = TokenVerifier()
         self._settings = settings
-        self._loaded_at = 0.0
+        self._allowance = ReadingAllowance()
 
     def identify(self, token: str) -> Identity:
         """Raises Unauthenticated, and ServiceUnavailable while nothing has been loaded yet."""
-        if not self.verifier.knows_key(token) and time.monotonic() - self._loaded_at > UNKNOWN_KEY_SECONDS:
+        if self.verifier.names_unknown_key(token) and self._allowance.take():
             self.refresh()
         return self.verifier.verify(token)
 
     def refresh(self) -> bool:
         """Read keys, deny-list and staff from auth; answers whether that went well."""
-        self._loaded_at = time.monotonic()
         try:
             # The deadline of the call bounds the wait for an answer; this one bounds all of it.
             with (

@@ -25,10 +25,10 @@ SENTENCES = {
     400: "The request is not valid",
     404: "There is nothing at this address",
     405: "This address does not take this method",
-    414: "The address is too long",
     413: "The body is too large: 1 MiB at most",
-    431: "There are too many headers",
+    414: "The address is too long",
     415: "The body must be JSON, with Content-Type: application/json",
+    431: "There are too many headers",
 }
 INTERNAL = "Something went wrong on our side"
 RETRY_SECONDS = "1"

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from broker.events import Envelope, exchange
 from broker.rpc_client import call
-from broker.tokens import Identity, TokenVerifier
+from broker.tokens import Identity, ReadingAllowance, TokenVerifier
 from notifications.peers import ROOM_TOLD, SOURCE, Peers
 from notifications.threads import spawn
 
@@ -39,7 +39,6 @@ PREFETCH_MESSAGES = 100
 MOST_WAITING = 1000  # events handed over and not yet pushed; the broker keeps the rest
 READ_AGAIN_SECONDS = 1.0  # after a reading of the token state that failed
 VERIFICATION_SECONDS = 2.0
-UNKNOWN_KEY_SECONDS = 5.0  # between two readings that clients with unknown keys can cause
 
 HandOver = Callable[..., object]
 
@@ -178,7 +177,7 @@ class TokenKeeper:
         self._stopping = False
         self._reading_works: bool | None = None
         self._settled = asyncio.Event()  # cleared while a client waits for a reading
-        self._asked_at = float("-inf")
+        self._allowance = ReadingAllowance()
 
     @property
     def loaded(self) -> bool:
@@ -190,7 +189,7 @@ class TokenKeeper:
 
         Raises Unauthenticated, and ServiceUnavailable until the first reading.
         """
-        if self._verifier.loaded and not self._verifier.knows_key(token):
+        if self._verifier.loaded and self._verifier.names_unknown_key(token):
             await self._read_for_a_client()
         return self._verifier.verify(token)
 
@@ -217,9 +216,7 @@ class TokenKeeper:
         self._due.set()
 
     async def _read_for_a_client(self) -> None:
-        now = time.monotonic()
-        if now - self._asked_at >= UNKNOWN_KEY_SECONDS:
-            self._asked_at = now
+        if self._allowance.take():
             self._settled.clear()
             self.refresh()
         with suppress(TimeoutError):

@@ -9,7 +9,7 @@ import pytest
 
 from auth import domain
 from broker.errors import ServiceUnavailable, Unauthenticated
-from broker.tokens import TokenVerifier
+from broker.tokens import ReadingAllowance, TokenVerifier
 
 SETTINGS = domain.TokenSettings(lifetime=60, secret="")
 KEY = domain.new_signing_key("")
@@ -49,9 +49,20 @@ def test_an_expired_token_is_refused(verifier: TokenVerifier) -> None:
 
 def test_a_token_of_an_unknown_key_is_refused(verifier: TokenVerifier) -> None:
     forged = token(key=domain.new_signing_key(""))
-    assert not verifier.knows_key(forged)
+    assert verifier.names_unknown_key(forged)
     with pytest.raises(Unauthenticated):
         verifier.verify(forged)
+
+
+def test_neither_a_known_key_nor_what_is_no_token_is_an_unknown_key(verifier: TokenVerifier) -> None:
+    assert not verifier.names_unknown_key(token())
+    assert not verifier.names_unknown_key("garbage")
+
+
+def test_unknown_keys_cause_a_few_readings_and_not_a_stream_of_them() -> None:
+    assert [ReadingAllowance(most=3, seconds=0.0).take() for _ in range(5)] == [True] * 5
+    allowance = ReadingAllowance(most=3, seconds=60.0)
+    assert [allowance.take() for _ in range(5)] == [True, True, True, False, False]
 
 
 def test_a_token_signed_by_another_key_under_a_known_id_is_refused(verifier: TokenVerifier) -> None:
