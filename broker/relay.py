@@ -5,6 +5,7 @@ to take over. Two at once would reorder a movie's events.
 """
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -71,7 +72,8 @@ class OutboxRelay(DependencyProvider):
             getattr(settings, self.url_setting),
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={"connect_timeout": 3, "application_name": f"{self.source} outbox relay"},
+            # pg_stat_activity then tells which process relays.
+            connect_args={"connect_timeout": 3, "application_name": f"outbox relay of process {os.getpid()}"},
         )
         while not self._stopping:
             try:

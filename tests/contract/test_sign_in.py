@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from typing import Any
 
 import jwt
@@ -37,19 +36,6 @@ def test_a_wrong_password_is_refused(anyone: Api, alice: Account) -> None:
 def test_an_unknown_email_is_refused_with_the_same_text(anyone: Api) -> None:
     response = anyone.post("/api/auth/login", {"email": f"{unique()}@example.com", "password": PASSWORD})
     assert_error(response, 401, WRONG, fields=set())
-
-
-def test_an_unknown_email_costs_as_much_as_a_wrong_password(anyone: Api, alice: Account) -> None:
-    def quickest(email: str) -> float:
-        took = []
-        for _ in range(3):
-            started = time.perf_counter()
-            anyone.post("/api/auth/login", {"email": email, "password": "not this one"})
-            took.append(time.perf_counter() - started)
-        return min(took)
-
-    # Without a hash to compute, the unknown one would take a tenth of the time.
-    assert quickest("nobody@example.com") > quickest(alice.email) / 2
 
 
 @pytest.mark.parametrize("password", ["", PASSWORD.upper(), PASSWORD + " "])

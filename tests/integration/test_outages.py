@@ -1,0 +1,131 @@
+"""Servers and services that die, on a deployment of its own: plain failures meanwhile, nothing lost after."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from tests.clients import Account, Api, Listener, sign_up
+from tests.platforms import FullDeployment, connect
+from tests.processes import wait_until
+from tests.servers import Postgres, PrivateServers, RabbitMq, Redis
+
+RETURN_SECONDS = 35
+
+
+@dataclass
+class Outages:
+    """A deployment with two movies services, the servers under it, and a movie to review."""
+
+    deployment: FullDeployment
+    postgres: Postgres
+    redis: Redis
+    rabbitmq: RabbitMq
+    owner: Account
+    movie: int
+
+    @property
+    def api(self) -> Api:
+        return self.owner.api
+
+    def wait_until_served(self) -> None:
+        wait_until(
+            lambda: self.api.get(f"/api/movies/{self.movie}").status_code == 200,
+            RETURN_SECONDS,
+            "movies are served again",
+        )
+
+    def assert_reviews_are_heard(self) -> None:
+        writer = sign_up(self.deployment.gateways[0])
+        notifier = self.deployment.notifiers[0]
+        wait_until(
+            lambda: self.api.session.get(f"{notifier}/health/ready", timeout=5).status_code == 200,
+            RETURN_SECONDS,
+            "the notifier hears events",
+        )
+        with Listener(notifier) as listener:
+            listener.call("join_notification", user_id="guest", room_id=str(self.movie))
+            review = writer.api.create_review(self.movie)
+            assert listener.next("new_review")["review"]["id"] == review
+
+
+@pytest.fixture(scope="module")
+def outages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outages]:
+    with PrivateServers(environment={}) as servers:
+        deployment = FullDeployment(servers.urls, tmp_path_factory.mktemp("outages"), movies=2)
+        try:
+            deployment.start()
+            owner = sign_up(deployment.gateways[0])
+            assert servers.postgres
+            assert servers.redis
+            assert servers.rabbitmq
+            movie = owner.api.create_movie()
+            yield Outages(deployment, servers.postgres, servers.redis, servers.rabbitmq, owner, movie)
+        finally:
+            deployment.stop()
+
+
+def test_without_postgresql_the_status_says_so_and_the_rest_is_503(outages: Outages) -> None:
+    outages.postgres.kill()
+    for path in ("/api/auth/status", "/api/movies/status"):
+        response = outages.api.get(path)
+        assert response.status_code == 500
+        assert set(response.json()) == {"status", "database", "error"}
+        assert (response.json()["status"], response.json()["database"]) == ("ERROR", "Not connected")
+    refused = outages.api.get(f"/api/movies/{outages.movie}")
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert set(refused.json()) == {"message", "request_id"}
+    outages.postgres.start()
+    outages.wait_until_served()
+    outages.assert_reviews_are_heard()
+
+
+def test_without_redis_everything_works(outages: Outages) -> None:
+    outages.redis.kill()
+    try:
+        for path in ("/api/movies/popular", "/api/movies/search?q=film"):
+            response = outages.api.get(path)
+            assert response.status_code == 200
+            assert response.json()["message"] == "Results retrieved from database"
+        outages.assert_reviews_are_heard()
+    finally:
+        outages.redis.start()
+
+
+def test_without_rabbitmq_it_is_503_and_all_is_well_when_it_returns(outages: Outages) -> None:
+    outages.rabbitmq.kill()
+    assert outages.api.get(f"/api/movies/{outages.movie}").status_code == 503
+    assert outages.api.get("/health/live").status_code == 200
+    outages.rabbitmq.start()
+    outages.wait_until_served()
+    outages.assert_reviews_are_heard()
+
+
+def test_a_frozen_rabbitmq_keeps_nobody_waiting_for_ever(outages: Outages) -> None:
+    outages.rabbitmq.kill(signal.SIGSTOP)
+    try:
+        assert outages.api.get(f"/api/movies/{outages.movie}").status_code in (503, 504)
+    finally:
+        outages.rabbitmq.kill(signal.SIGCONT)
+    outages.wait_until_served()
+
+
+def test_another_relay_takes_over_when_its_holder_is_killed(outages: Outages) -> None:
+    connection = connect(outages.deployment.databases.movies)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
+            " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+        )
+        (name,) = cursor.fetchone() or ("nobody",)
+    connection.close()
+    holder = next(each for each in outages.deployment.processes if name.endswith(f" {each.pid}"))
+    outages.deployment.processes.remove(holder)
+    holder.signal(signal.SIGKILL)
+    holder.wait()
+    outages.wait_until_served()
+    outages.assert_reviews_are_heard()
