@@ -50,8 +50,11 @@ def parse(model: type[Model], data: object) -> Model:
     """`data` as a `model`. Raises Invalid with what is wrong with each field."""
     if not isinstance(data, Mapping):
         raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
-    if unstorable := {str(name): UNSTORABLE for name, value in data.items() if _is_unstorable(value)}:
-        raise Invalid(errors=unstorable)
+    broken = {
+        name: value for name, value in data.items() if isinstance(value, str) and not is_storable(value)
+    }
+    if broken:
+        raise Invalid(errors={str(name): "must not hold NUL or broken characters" for name in broken})
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
@@ -65,14 +68,11 @@ def check_id(value: object, field: str = "id") -> int:
     raise Invalid(errors={field: f"must be a whole number from 1 to {MAX_ID}"})
 
 
-def _is_unstorable(value: object) -> bool:
-    """PostgreSQL refuses NUL, and UTF-8 has no lone surrogates."""
-    return isinstance(value, str) and any(
-        character == "\x00" or "\ud800" <= character <= "\udfff" for character in value
-    )
+def is_storable(text: str) -> bool:
+    """Whether a database can hold `text`: PostgreSQL refuses NUL, and UTF-8 has no lone surrogates."""
+    return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
 
 
-UNSTORABLE = "must not hold NUL or broken characters"
 _WORDING = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",

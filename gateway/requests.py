@@ -12,6 +12,7 @@ import werkzeug.wrappers
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from broker.errors import Invalid, Unauthenticated
+from broker.validation import check_id
 
 BODY_BYTES = 1024 * 1024
 # No field of ours holds more than a list; orjson reads 1,023 levels, which other JSON libraries cannot write.
@@ -113,6 +114,5 @@ def _is_deeper(value: object, levels: int) -> bool:
 
 def row_id(text: str) -> int:
     """An id from a path. Raises Invalid for what is no whole number from 1."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 1 <= int(text) < 2**63):
-        raise Invalid(errors={"id": "must be a whole number from 1 to 9223372036854775807"})
-    return int(text)
+    digits = text.isascii() and text.isdigit() and len(text) <= 19
+    return check_id(int(text) if digits else None)

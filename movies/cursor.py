@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import orjson
 
 from broker.errors import Invalid
+from broker.validation import is_storable
 
 Key = str | float
 # The orders whose key is a text; the key of every other one is a number.
@@ -44,7 +45,7 @@ def decode(cursor: str | None, order: str) -> Position | None:
         or not isinstance(key, str if order in TEXT_ORDERS else float)
         or not isinstance(row_id, int)
         or not 0 <= row_id < 2**63
-        or "\x00" in str(key)
+        or (isinstance(key, str) and not is_storable(key))
     ):
         raise _not_ours()
     return Position(order, key, row_id)

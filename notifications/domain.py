@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from broker.events import Envelope
+from broker.validation import is_storable
 
 ALL = "all"
 GENRE_PREFIX = "genre:"
@@ -195,6 +196,5 @@ def _name(data: Mapping[str, Any], field: str) -> int | str:
 
 
 def _refuse_broken(text: str, field: str) -> None:
-    """JSON can carry a NUL and half of a surrogate pair; neither is text anywhere else."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+    if not is_storable(text):
         raise Refusal(f"{field} must be text without NUL and broken characters", "invalid")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import uuid
 from collections.abc import Mapping
@@ -18,7 +16,7 @@ from psycopg2 import sql
 from sqlalchemy.engine import make_url
 
 from broker.rpc_client import call
-from tests.processes import PROGRAMS, ROOT, Process, free_port, wait_until
+from tests.processes import PROGRAMS, Process, free_port, run, wait_until
 from tests.servers import ServerUrls
 
 START_SECONDS = 60
@@ -139,13 +137,8 @@ class FullDeployment:
 
     def migrate(self) -> None:
         for part in ("auth", "movies"):
-            subprocess.run(
-                [PROGRAMS / "alembic", "-n", part, "upgrade", "head"],
-                cwd=ROOT,
-                env={**os.environ, **self.environment},
-                check=True,
-                capture_output=True,
-            )
+            ended = run([PROGRAMS / "alembic", "-n", part, "upgrade", "head"], self.environment)
+            assert ended.returncode == 0, ended.stderr
 
     def start_service(self, service: str, number: int = 0, more: Mapping[str, str] | None = None) -> Process:
         command = [PROGRAMS / "nameko", "run", "--config", "config.yaml", f"{service}.service"]
@@ -197,14 +190,8 @@ class Embedded:
         wait_until_ready(self.gateways, self.notifiers, [self.process])
 
     def set_role(self, username: str, role: str) -> None:
-        subprocess.run(
-            [sys.executable, "standalone.py", "set-role", username, role],
-            cwd=ROOT,
-            env={**os.environ, **self.environment},
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        ended = run([sys.executable, "standalone.py", "set-role", username, role], self.environment)
+        assert ended.returncode == 0, ended.stderr
 
     def stop(self) -> int:
         assert self.process is not None

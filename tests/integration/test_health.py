@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import pytest
 
 from tests.platforms import FullDeployment
-from tests.processes import ROOT, free_port
+from tests.processes import free_port, run
 
 
 def health(service: str, amqp: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "broker.health", service, "--timeout", "5"],
-        cwd=ROOT,
-        env={**os.environ, "AMQP_URI": amqp},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=30,
-    )
+    return run([sys.executable, "-m", "broker.health", service, "--timeout", "5"], {"AMQP_URI": amqp})
 
 
 @pytest.mark.parametrize("service", ["auth", "movies"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.platforms import Databases, connect
-from tests.processes import PROGRAMS, ROOT
+from tests.processes import PROGRAMS, run
 from tests.servers import ServerUrls
 
 
@@ -23,15 +22,7 @@ def databases(servers: ServerUrls) -> Iterator[Databases]:
 
 def alembic(databases: Databases, part: str, *command: str) -> subprocess.CompletedProcess[str]:
     urls = {"AUTH_DATABASE_URL": databases.auth, "MOVIES_DATABASE_URL": databases.movies}
-    return subprocess.run(
-        [PROGRAMS / "alembic", "-n", part, *command],
-        cwd=ROOT,
-        env={**os.environ, **urls},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return run([PROGRAMS / "alembic", "-n", part, *command], urls)
 
 
 def tables(url: str) -> set[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from tests.clients import Api, sign_in, sign_up
 from tests.platforms import Embedded, wait_until_ready
-from tests.processes import ROOT, Process, free_port, wait_until
+from tests.processes import Process, free_port, run, wait_until
 
 
 class Made(Embedded):
@@ -27,15 +26,7 @@ class Made(Embedded):
 
 def refuse(environment: Mapping[str, str], *arguments: str) -> str:
     """What standalone.py says on standard error when it exits with 2."""
-    ended = subprocess.run(
-        [sys.executable, "standalone.py", *arguments],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    ended = run([sys.executable, "standalone.py", *arguments], environment)
     assert ended.returncode == 2, ended.stderr
     return ended.stderr
 
@@ -138,21 +129,13 @@ def test_a_python_too_old_is_said_in_one_line(tmp_path: Path) -> None:
     old = tmp_path / "python3"
     old.write_text('#!/bin/sh\ncase "$2" in *version_info*) exit 1;; *) echo 3.9.2;; esac\n')
     old.chmod(0o755)
-    ended = subprocess.run(
-        ["./setup.sh", str(tmp_path / "venv"), "requirements.lock"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHON": str(old)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    ended = run(["./setup.sh", str(tmp_path / "venv"), "requirements.lock"], {"PYTHON": str(old)})
     assert ended.returncode == 2
     assert ended.stderr.startswith(f"Python 3.11 or newer is needed; '{old}' is 3.9.2;")
     assert ended.stderr.count("\n") == 1
 
 
 def test_help_tells_the_commands() -> None:
-    shown = subprocess.run(
-        [sys.executable, "standalone.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    shown = run([sys.executable, "standalone.py", "--help"])
+    assert shown.returncode == 0
     assert "set-role" in shown.stdout
