@@ -7,7 +7,7 @@ never is.
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Column, Identity, MetaData, Table, Text, insert
+from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, Text, insert
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -21,6 +21,7 @@ OUTBOX = Table(
     Column("source", Text, nullable=False),
     Column("type", Text, nullable=False),
     Column("envelope", JSONB, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False),
 )
 
 CHANNEL = "outbox"
@@ -46,7 +47,11 @@ SCHEMA_1 = (
     """,
 )
 
+# How long a row has waited; the default is for a release that does not know the column yet.
+SCHEMA_2 = ("ALTER TABLE outbox ADD COLUMN created_at timestamptz NOT NULL DEFAULT clock_timestamp()",)
+
 DROP_1 = ("DROP TABLE outbox", "DROP FUNCTION outbox_notify()")
+DROP_2 = ("ALTER TABLE outbox DROP COLUMN created_at",)
 
 
 def record(session: Session, event: Event, now: datetime) -> None:
@@ -56,5 +61,7 @@ def record(session: Session, event: Event, now: datetime) -> None:
     order of commits too, as long as the caller holds that movie's (or user's) row lock here.
     """
     session.execute(
-        insert(OUTBOX).values(source=event.source, type=event.type, envelope=envelope(event, now))
+        insert(OUTBOX).values(
+            source=event.source, type=event.type, envelope=envelope(event, now), created_at=now
+        )
     )
