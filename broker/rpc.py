@@ -1,105 +1,269 @@
 """RPC between the services, on Nameko's wire format, with a deadline.
 
-`rpc` is the entrypoint of every service and `ServiceRpc` the proxy of every service that calls another.
+`rpc` is the entrypoint of every service and `ServiceRpc` the proxy of every service that calls another. Both
+speak over the service's link. Requests and replies are transient and unconfirmed, because who gets no answer
+in time may ask again (writes carry an idempotency key), and replies come by RabbitMQ's direct reply-to, which
+needs no queue.
 """
 
+import logging
+import sys
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import count
 from typing import Any
 
 import eventlet
-from amqp.exceptions import AMQPError
-from kombu.exceptions import OperationalError
-from nameko.amqp.publish import UndeliverableMessage
-from nameko.constants import NON_PERSISTENT
-from nameko.extensions import DependencyProvider
-from nameko.rpc import MethodProxy, ReplyListener, Rpc, get_rpc_exchange
+import kombu
+import orjson
+from eventlet.event import Event
+from nameko.constants import CALL_ID_STACK_CONTEXT_KEY, HEADER_PREFIX
+from nameko.exceptions import (
+    ContainerBeingKilled,
+    MalformedRequest,
+    MethodNotFound,
+    UnserializableValueError,
+    serialize,
+)
+from nameko.extensions import DependencyProvider, SharedExtension
+from nameko.rpc import Rpc
 
 from broker import config
 from broker.errors import DeadlineExceeded, PlatformError, ServiceUnavailable
-from broker.rpc_client import outcome
+from broker.link import Link, LinkDown, Subscription
+from broker.rpc_client import RPC_EXCHANGE, TRANSIENT, outcome
+
+_log = logging.getLogger(__name__)
+
+# https://www.rabbitmq.com/docs/direct-reply-to
+DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
+DEFAULT_EXCHANGE = ""
+# The header in which Nameko carries them from service to service.
+CALL_IDS = f"{HEADER_PREFIX}.{CALL_ID_STACK_CONTEXT_KEY}"
+# In a worker's context: until when (time.monotonic()) all of its calls together must have been answered.
+ANSWER_BY = "answer_by"
+
+
+class RpcConsumer(SharedExtension):
+    """Takes a service's calls from its queue and answers them; Nameko's, over the link.
+
+    Nothing that a message holds, and no trouble of the broker's, ends the service: what cannot be answered is
+    logged.
+    """
+
+    link = Link()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._entrypoints: dict[str, Rpc] = {}
+        self._subscription: Subscription | None = None
+
+    def register_provider(self, entrypoint: Rpc) -> None:
+        service = self.container.service_name
+        self._entrypoints[f"{service}.{entrypoint.method_name}"] = entrypoint
+        if self._subscription is None:
+            queue = kombu.Queue(f"rpc-{service}", RPC_EXCHANGE, routing_key=f"{service}.*", durable=True)
+            self._subscription = Subscription(queue, self._receive, prefetch=self.container.max_workers)
+            self.link.subscribe(self._subscription)
+
+    def unregister_provider(self, entrypoint: Rpc) -> None:  # noqa: ARG002
+        """The first to stop ends the consuming: the service is stopping."""
+        if self._subscription is not None:
+            self.link.unsubscribe(self._subscription)
+            self._subscription = None
+
+    def requeue_message(self, message: kombu.Message) -> None:
+        self.link.requeue(message)
+
+    def _receive(self, message: kombu.Message) -> None:
+        if self._subscription is None:
+            self.link.requeue(message)
+        elif self.container._worker_pool.free() > 0:
+            self._handle(message)
+        else:
+            # All workers are at work, and waiting for one of them would keep the link from being read.
+            self.container.spawn_managed_thread(partial(self._handle, message), identifier="call that waits")
+
+    def _handle(self, message: kombu.Message) -> None:
+        routing_key = message.delivery_info["routing_key"]
+        try:
+            entrypoint = self._entrypoints.get(routing_key)
+            if entrypoint is None:
+                raise MethodNotFound(routing_key.rpartition(".")[2])
+            entrypoint.handle_message(_request(message), message)
+        except Exception:
+            self.handle_result(message, None, sys.exc_info())
+
+    def handle_result(self, message: kombu.Message, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        """Send the reply, if anybody waits for one, and be done with the message."""
+        error = None if exc_info is None else serialize(exc_info[1])
+        try:
+            body = orjson.dumps({"result": result, "error": error})
+        except TypeError:
+            exc_info = sys.exc_info()
+            body = orjson.dumps({"result": None, "error": serialize(UnserializableValueError(result))})
+        routing_key = message.delivery_info["routing_key"]
+        reply_to = message.properties.get("reply_to")
+        if not reply_to:
+            _log.warning("a call of %s says nowhere to reply to", routing_key)
+        else:
+            exchange = DEFAULT_EXCHANGE if reply_to.startswith(DIRECT_REPLY_TO) else RPC_EXCHANGE.name
+            properties: dict[str, Any] = {"delivery_mode": TRANSIENT}
+            if (correlation_id := message.properties.get("correlation_id")) is not None:
+                properties["correlation_id"] = correlation_id
+            try:
+                self.link.publish(body, exchange, reply_to, **properties)
+            except LinkDown:
+                _log.warning("the reply to a call of %s could not be sent: the broker is away", routing_key)
+        self.link.ack(message)
+        return result, exc_info
+
+
+def _request(message: kombu.Message) -> dict[str, Any]:
+    """The arguments that a call carries. Raises MalformedRequest for whatever is no call."""
+    if message.content_type not in (None, "application/json"):
+        raise MalformedRequest("A call must be JSON")
+    try:
+        body = orjson.loads(message.body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedRequest("A call must be JSON") from error
+    if (
+        not isinstance(body, dict)
+        or not isinstance(body.get("args"), list)
+        or not isinstance(body.get("kwargs"), dict)
+    ):
+        raise MalformedRequest("A call must have `args` and `kwargs`")
+    return body
 
 
 class RpcEntrypoint(Rpc):
-    """Nameko's entrypoint, which also answers over kombu's virtual transports.
+    """Nameko's entrypoint, served by our consumer."""
 
-    Those leave `content_type` out of the message's properties, where Nameko 2.14.1 looks for it.
-    """
+    rpc_consumer = RpcConsumer()
 
     def __init__(self, expected_exceptions: Any = PlatformError, **options: Any) -> None:
         super().__init__(expected_exceptions=expected_exceptions, **options)
 
-    def handle_message(self, body: Any, message: Any) -> None:
-        message.properties.setdefault("content_type", message.content_type)
-        super().handle_message(body, message)
+    def handle_message(self, body: dict[str, Any], message: kombu.Message) -> None:
+        args, kwargs = body["args"], body["kwargs"]
+        self.check_signature(args, kwargs)
+        context = self.unpack_message_headers(message)
+        stack = context.get(CALL_ID_STACK_CONTEXT_KEY)
+        if not isinstance(stack, list) or not all(isinstance(call_id, str) for call_id in stack):
+            context.pop(CALL_ID_STACK_CONTEXT_KEY, None)  # Nameko would join it, and die of what is no list
+        try:
+            self.container.spawn_worker(
+                self,
+                args,
+                kwargs,
+                context_data=context,
+                handle_result=partial(self.handle_result, message),
+            )
+        except ContainerBeingKilled:
+            self.rpc_consumer.requeue_message(message)
 
 
 rpc = RpcEntrypoint.decorator
 
 
-class DeadlineMethodProxy(MethodProxy):
-    """One remote method: `proxy(*args, **kwargs)` is its result within the deadline, or an error."""
+class RpcClient(SharedExtension):
+    """Sends a service's calls and hears the replies."""
 
-    def __init__(self, *args: Any, deadline: float, **options: Any) -> None:
-        self.deadline = deadline
-        super().__init__(*args, **options)
+    link = Link()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Raises ServiceUnavailable where the call could not be handed over, DeadlineExceeded where no
-        answer came in time, and the error that the service raised.
-        """
-        correlation_id = uuid.uuid4().hex
-        reply = self.reply_listener.get_reply_event(correlation_id)
-        # A publish to a frozen broker blocks in a place that no timeout reaches, so it has a greenlet of
-        # its own and the deadline is on waiting for it.
-        publishing = eventlet.spawn(self._publish, {"args": args, "kwargs": kwargs}, correlation_id)
-        published = False
-        try:
-            with eventlet.Timeout(self.deadline, _Elapsed):
-                if error := publishing.wait():
-                    raise ServiceUnavailable from error
-                published = True
-                return outcome(reply.wait())
-        except _Elapsed as elapsed:
-            raise (DeadlineExceeded if published else ServiceUnavailable)() from elapsed
-        finally:
-            # Nameko drops the slot when the reply comes; without a reply it would stay for ever.
-            self.reply_listener._reply_events.pop(correlation_id, None)
+    def __init__(self) -> None:
+        super().__init__()
+        self._waiting: dict[str, Event] = {}
+        self._numbers = count()
+        self._reply_to = DIRECT_REPLY_TO
 
-    def _publish(self, message: dict[str, Any], correlation_id: str) -> Exception | None:
-        """What kept the message from being handed over; None where nothing did."""
-        try:
-            self.publisher.publish(
-                message,
-                exchange=get_rpc_exchange(self.container.config),
-                routing_key=f"{self.service_name}.{self.method_name}",
-                mandatory=True,
-                delivery_mode=NON_PERSISTENT,
-                expiration=self.deadline,
-                reply_to=self.reply_listener.routing_key,
-                correlation_id=correlation_id,
-                extra_headers=self.get_message_headers(self.worker_ctx),
+    def setup(self) -> None:
+        queue = kombu.Queue(DIRECT_REPLY_TO, no_declare=True)
+        if not self.link.speaks_amqp:
+            self._reply_to = uuid.uuid4().hex
+            name = f"rpc.reply-{self._reply_to}"
+            queue = kombu.Queue(
+                name, RPC_EXCHANGE, routing_key=self._reply_to, exclusive=True, auto_delete=True
             )
-        except (UndeliverableMessage, AMQPError, OperationalError, OSError) as error:
-            # Answered, not raised: eventlet prints what a greenlet raises.
-            return error
-        return None
+        self.link.subscribe(Subscription(queue, self._receive, no_ack=True))
+        self.link.watch(lost=self._lost, returned=self._returned)
+
+    def call(
+        self, method: str, args: Any, kwargs: Any, seconds: float, headers: Mapping[str, Any] | None = None
+    ) -> Any:
+        """The result of `method` (`"movies.get"`) within `seconds`, which are the message's expiry too.
+
+        Raises ServiceUnavailable where the call could not be handed over or the link was lost meanwhile,
+        DeadlineExceeded where no answer came in time, and the error that the service raised.
+        """
+        correlation_id = str(next(self._numbers))
+        reply = self._waiting[correlation_id] = Event()
+        try:
+            self.link.publish(
+                orjson.dumps({"args": args, "kwargs": kwargs}),
+                RPC_EXCHANGE.name,
+                method,
+                headers=headers,
+                mandatory=True,
+                delivery_mode=TRANSIENT,
+                expiration=str(max(int(seconds * 1000), 1)),
+                reply_to=self._reply_to,
+                correlation_id=correlation_id,
+            )
+            with eventlet.Timeout(seconds, _Elapsed):
+                return outcome(reply.wait())
+        except LinkDown as error:
+            raise ServiceUnavailable from error
+        except _Elapsed as error:
+            raise DeadlineExceeded from error
+        finally:
+            self._waiting.pop(correlation_id, None)
+
+    def _receive(self, message: kombu.Message) -> None:
+        reply = self._waiting.pop(message.properties.get("correlation_id"), None)
+        if reply is None:
+            return  # its caller has waited long enough
+        try:
+            body = orjson.loads(message.body)
+            if not isinstance(body, dict):
+                raise TypeError
+        except (orjson.JSONDecodeError, TypeError):
+            _log.warning("dropped a reply that is none")
+            return
+        reply.send(body)
+
+    def _lost(self) -> None:
+        """The replies went with the link; whether the calls were heard nobody knows."""
+        waiting, self._waiting = self._waiting, {}
+        for reply in waiting.values():
+            reply.send_exception(LinkDown())
+
+    def _returned(self, properties: Mapping[str, Any]) -> None:
+        """No service has ever made the queue that this call was for."""
+        reply = self._waiting.pop(str(properties.get("correlation_id")), None)
+        if reply is not None:
+            reply.send_exception(LinkDown())
 
 
 class ServiceProxy:
-    """A remote service: its methods are attributes."""
+    """A remote service: its methods are attributes, `movies.get(42)`."""
 
-    def __init__(self, method: Callable[[str], DeadlineMethodProxy]) -> None:
-        self._method = method
+    def __init__(self, call: Callable[[str, Any, Any], Any]) -> None:
+        self._call = call
 
-    def __getattr__(self, name: str) -> DeadlineMethodProxy:
-        return self._method(name)
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *args, **kwargs: self._call(name, args, kwargs)
 
 
 class ServiceRpc(DependencyProvider):
-    """Injects a proxy of the service `target`; a call, and its message, have `RPC_TIMEOUT` seconds."""
+    """Injects a proxy of the service `target`.
 
-    replies = ReplyListener()
+    A call has `RPC_TIMEOUT` seconds, and no more than its worker has left: see ANSWER_BY.
+    """
+
+    client = RpcClient()
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -109,11 +273,18 @@ class ServiceRpc(DependencyProvider):
         self.deadline = config.settings(self.container.config).RPC_TIMEOUT
 
     def get_dependency(self, worker_ctx: Any) -> ServiceProxy:
-        return ServiceProxy(
-            lambda name: DeadlineMethodProxy(
-                worker_ctx, self.target, name, self.replies, deadline=self.deadline
-            )
-        )
+        answer_by = worker_ctx.data.get(ANSWER_BY)
+
+        def call(name: str, args: Any, kwargs: Any) -> Any:
+            seconds = self.deadline
+            if answer_by is not None:
+                seconds = min(seconds, answer_by - time.monotonic())
+            if seconds <= 0:
+                raise DeadlineExceeded
+            headers = {CALL_IDS: worker_ctx.call_id_stack}
+            return self.client.call(f"{self.target}.{name}", args, kwargs, seconds, headers)
+
+        return ServiceProxy(call)
 
 
 class _Elapsed(Exception):

@@ -1,0 +1,343 @@
+"""The link: the one connection to the broker that a service holds open, and says and hears everything over.
+
+Three greenlets serve it: one reads, one writes, one watches that the broker is still there. Who has something
+to say puts it in a queue and goes on, so that nobody ever waits in a socket of a broker that takes nothing.
+A lost connection is made again for as long as the service runs.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import Any
+
+import eventlet
+import kombu
+from amqp import spec
+from amqp.exceptions import AMQPError
+from eventlet.event import Event
+from eventlet.queue import LightQueue
+from kombu.exceptions import KombuError
+from nameko.extensions import SharedExtension
+
+from broker import config
+from broker.rpc_client import bounded_connection
+
+_log = logging.getLogger(__name__)
+
+BROKER_ERRORS = (AMQPError, KombuError, OSError)
+OPEN_SECONDS = 5.0  # to connect, and to declare and consume what there is
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before each new attempt; the last one for all that follow
+CLOSE_SECONDS = 2.0  # a polite goodbye, what is still to be written before it
+DEFAULT_HEARTBEAT = 10.0
+JSON_PROPERTIES = {"content_type": "application/json", "content_encoding": "utf-8"}
+
+
+class LinkDown(Exception):
+    """There is no connection to the broker now, or it takes nothing."""
+
+
+@dataclass(eq=False)
+class Subscription:
+    """A queue that is declared and consumed whenever the link opens.
+
+    `receive` gets each message, undecoded, in the greenlet that reads: it must not block. At most `prefetch`
+    messages are out at once (0: any number).
+    """
+
+    queue: kombu.Queue
+    receive: Callable[[kombu.Message], None]
+    prefetch: int = 0
+    no_ack: bool = False
+    consumer: Any = field(default=None, repr=False)
+
+
+class Link(SharedExtension):
+    """The connection of a service's container. Its other extensions subscribe to queues in their setup."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._subscriptions: list[Subscription] = []
+        self._opened: list[Callable[[], None]] = []
+        self._lost: list[Callable[[], None]] = []
+        self._returned: list[Callable[[Any], None]] = []
+        self._outgoing: LightQueue = LightQueue()
+        self._first_opening = Event()
+        self._channel: Any = None
+        self._blocked = False
+        self._stopping = False
+        self._thread: Any = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the broker is connected and takes what we publish."""
+        return self._channel is not None and not self._blocked
+
+    @cached_property
+    def speaks_amqp(self) -> bool:
+        """Whether this is a real broker, and not kombu's in memory."""
+        return bool(self._connection().get_transport_cls().driver_type == "amqp")
+
+    def subscribe(self, subscription: Subscription) -> None:
+        """Before the start: consume a queue from then on."""
+        self._subscriptions.append(subscription)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Consume a queue no more. What the broker has sent meanwhile still reaches `receive`."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+            self._outgoing.put(partial(self._cancel, subscription))
+
+    def watch(
+        self,
+        opened: Callable[[], None] | None = None,
+        lost: Callable[[], None] | None = None,
+        returned: Callable[[Any], None] | None = None,
+    ) -> None:
+        """Have a function called whenever the link opens, or is lost, or with the properties of a mandatory
+        message that no queue was there for. None of them may block.
+        """
+        for function, functions in (
+            (opened, self._opened),
+            (lost, self._lost),
+            (returned, self._returned),
+        ):
+            if function is not None:
+                functions.append(function)  # type: ignore[arg-type]
+
+    def publish(
+        self,
+        body: bytes,
+        exchange: str,
+        routing_key: str,
+        *,
+        headers: Mapping[str, Any] | None = None,
+        mandatory: bool = False,
+        **properties: Any,
+    ) -> None:
+        """Hand over a JSON message; returns at once. `properties` are AMQP's, by their names there.
+
+        Nothing tells whether the broker took it. Raises LinkDown.
+        """
+        if self._channel is None or self._blocked:
+            raise LinkDown
+        self._outgoing.put(
+            partial(self._publish, body, exchange, routing_key, headers, mandatory, properties)
+        )
+
+    def ack(self, message: kombu.Message) -> None:
+        """Tell the broker that a message is done with. Where the link is lost first, it comes again."""
+        self._outgoing.put(partial(self._settle, message, message.ack))
+
+    def requeue(self, message: kombu.Message) -> None:
+        """Give a message back, for another consumer."""
+        self._outgoing.put(partial(self._settle, message, message.requeue))
+
+    def start(self) -> None:
+        """Returns when the link is open for the first time: what is announced from then on will be heard."""
+        if self._thread is None:
+            self._thread = self.container.spawn_managed_thread(self._run, identifier="link to the broker")
+        self._first_opening.wait()
+
+    def stop(self) -> None:
+        """Say what there is to say, and close; within CLOSE_SECONDS."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._outgoing.put(self._close)
+        if self._thread is not None and self._channel is not None:
+            with eventlet.Timeout(CLOSE_SECONDS, False):
+                self._thread.wait()
+        self.kill()
+
+    def kill(self) -> None:
+        self._stopping = True
+        if self._thread is not None:
+            self._thread.kill()
+        if not self._first_opening.ready():
+            self._first_opening.send()
+
+    def _connection(self) -> kombu.Connection:
+        settings = config.settings(self.container.config)
+        heartbeat = float(self.container.config.get("HEARTBEAT") or DEFAULT_HEARTBEAT)
+        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, int(heartbeat))
+
+    def _run(self) -> None:
+        failures = 0
+        lost_at = time.monotonic()
+        while not self._stopping:
+            try:
+                with self._open() as connection:
+                    if failures or self._first_opening.ready():
+                        _log.info("the broker is back after %.1f s", time.monotonic() - lost_at)
+                    failures = 0
+                    self._announce_opening()
+                    self._serve(connection)
+            except Exception as error:  # whatever it is, this is the only greenlet that keeps the link
+                if self._stopping:
+                    return
+                if failures <= 1:
+                    self._note(error, was_open=failures == 0 and self._first_opening.ready())
+                lost_at = lost_at if failures else time.monotonic()
+                failures += 1
+            if not self._stopping:
+                eventlet.sleep(PAUSES[min(failures, len(PAUSES)) - 1])
+
+    def _note(self, error: Exception, *, was_open: bool) -> None:
+        if not isinstance(error, (*BROKER_ERRORS, _Elapsed)):
+            _log.error("the link to the broker failed", exc_info=error)
+        elif was_open:
+            # By its type alone: its text may hold the URI.
+            _log.warning("the link to the broker is lost (%s); trying again", type(error).__name__)
+        else:
+            _log.warning("the broker cannot be reached (%s); trying until it can", type(error).__name__)
+
+    @contextmanager
+    def _open(self) -> Iterator[kombu.Connection]:
+        connection = self._connection()
+        try:
+            with eventlet.Timeout(OPEN_SECONDS, _Elapsed):
+                connection.ensure_connection(max_retries=0)
+                channel = connection.channel()
+                self._watch_channel(connection, channel)
+                for subscription in list(self._subscriptions):
+                    self._consume(channel, subscription)
+            self._channel = channel
+            yield connection
+        finally:
+            self._channel = None
+            self._blocked = False
+            self._outgoing = LightQueue()  # meant for the broker's other end of this connection
+            with suppress(AttributeError):  # one that was never opened has nothing to drop
+                connection.collect()
+            for function in self._lost:
+                function()
+
+    def _watch_channel(self, connection: kombu.Connection, channel: Any) -> None:
+        if not self.speaks_amqp:
+            return
+        channel.events["basic_return"].add(self._on_return)
+        connection.connection.on_blocked = self._on_blocked
+        connection.connection.on_unblocked = self._on_unblocked
+
+    def _consume(self, channel: Any, subscription: Subscription) -> None:
+        consumer = kombu.Consumer(
+            channel,
+            [subscription.queue],
+            on_message=subscription.receive,
+            no_ack=subscription.no_ack,
+            prefetch_count=subscription.prefetch or None,
+        )
+        consumer.consume()
+        subscription.consumer = consumer
+
+    def _announce_opening(self) -> None:
+        for function in self._opened:
+            function()
+        if not self._first_opening.ready():
+            self._first_opening.send()
+
+    def _serve(self, connection: kombu.Connection) -> None:
+        """Read, write and watch until one of them fails; raises what it failed with."""
+        ended = Event()
+
+        def until_failure(work: Callable[[kombu.Connection], None]) -> None:
+            try:
+                work(connection)
+            except Exception as error:
+                if not ended.ready():
+                    ended.send_exception(error)
+
+        workers = [eventlet.spawn(until_failure, work) for work in (self._read, self._write, self._pulse)]
+        try:
+            ended.wait()
+        finally:
+            for worker in workers:
+                worker.kill()
+
+    def _read(self, connection: kombu.Connection) -> None:
+        while True:
+            connection.drain_events()
+
+    def _write(self, _connection: kombu.Connection) -> None:
+        outgoing = self._outgoing
+        while True:
+            outgoing.get()()
+
+    def _pulse(self, connection: kombu.Connection) -> None:
+        """Send heartbeats. A broker that says nothing for two of them is gone, however well its kernel is."""
+        amqp_connection = connection.connection
+        heartbeat = getattr(amqp_connection, "heartbeat", 0)
+        if not heartbeat:
+            return
+        heard, heard_at = amqp_connection.bytes_recv, time.monotonic()
+        while True:
+            eventlet.sleep(heartbeat / 2)
+            self._outgoing.put(amqp_connection.send_heartbeat)
+            if amqp_connection.bytes_recv != heard:
+                heard, heard_at = amqp_connection.bytes_recv, time.monotonic()
+            elif time.monotonic() - heard_at > 2 * heartbeat:
+                raise TimeoutError("the broker says nothing")
+
+    def _publish(
+        self,
+        body: bytes,
+        exchange: str,
+        routing_key: str,
+        headers: Mapping[str, Any] | None,
+        mandatory: bool,
+        properties: Mapping[str, Any],
+    ) -> None:
+        channel = self._channel
+        message = channel.prepare_message(
+            body, headers=dict(headers or {}), properties=dict(properties), **JSON_PROPERTIES
+        )
+        if hasattr(channel, "send_method"):
+            # What basic_publish does at last. Before that it reads from the socket, where another greenlet
+            # reads already.
+            channel.send_method(
+                spec.Basic.Publish, "Bssbb", (0, exchange, routing_key, mandatory, False), message
+            )
+        else:
+            channel.basic_publish(message, exchange=exchange, routing_key=routing_key)
+
+    def _settle(self, message: kombu.Message, settle: Callable[[], None]) -> None:
+        if message.channel is self._channel and not message.acknowledged:
+            settle()
+
+    def _cancel(self, subscription: Subscription) -> None:
+        if subscription.consumer is None:
+            return
+        for tag in list(subscription.consumer._active_tags.values()):
+            if hasattr(self._channel, "send_method"):
+                # Without waiting for the answer: the greenlet that reads would get it.
+                self._channel.send_method(spec.Basic.Cancel, "sb", (tag, True))
+            else:
+                self._channel.basic_cancel(tag)
+
+    def _close(self) -> None:
+        if hasattr(self._channel, "send_method"):
+            self._channel.connection.send_method(spec.Connection.Close, "BsBB", (0, "", 0, 0))
+        else:
+            for subscription in self._subscriptions:
+                if subscription.queue.auto_delete:
+                    subscription.queue(self._channel).delete()  # memory:// deletes no queue by itself
+            raise LinkDown
+
+    def _on_return(self, _error: Exception, _exchange: str, _routing_key: str, message: Any) -> None:
+        for function in self._returned:
+            function(message.properties)
+
+    def _on_blocked(self, reason: str) -> None:
+        self._blocked = True
+        _log.warning("the broker takes nothing for now: %s", reason)
+
+    def _on_unblocked(self) -> None:
+        self._blocked = False
+        _log.info("the broker takes messages again")
+
+
+class _Elapsed(Exception):
+    """Opening took too long."""
