@@ -6,12 +6,13 @@ in time may ask again (writes carry an idempotency key), and replies come by Rab
 needs no queue.
 """
 
+import inspect
 import logging
 import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from typing import Any
 
@@ -22,6 +23,7 @@ from eventlet.event import Event
 from nameko.constants import CALL_ID_STACK_CONTEXT_KEY, HEADER_PREFIX
 from nameko.exceptions import (
     ContainerBeingKilled,
+    IncorrectSignature,
     MalformedRequest,
     MethodNotFound,
     UnserializableValueError,
@@ -145,6 +147,17 @@ class RpcEntrypoint(Rpc):
 
     def __init__(self, expected_exceptions: Any = PlatformError, **options: Any) -> None:
         super().__init__(expected_exceptions=expected_exceptions, **options)
+
+    @cached_property
+    def _signature(self) -> inspect.Signature:
+        return inspect.signature(getattr(self.container.service_cls, self.method_name))
+
+    def check_signature(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Nameko's, which works the signature out anew for every call."""
+        try:
+            self._signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise IncorrectSignature(str(error)) from error
 
     def handle_message(self, body: dict[str, Any], message: kombu.Message) -> None:
         args, kwargs = body["args"], body["kwargs"]

@@ -1,0 +1,1 @@
+"""What a service is without this project: Nameko as its documentation shows it, for comparison."""
