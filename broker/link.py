@@ -41,13 +41,13 @@ class LinkDown(Exception):
 
 @dataclass(eq=False)
 class Subscription:
-    """A queue that is declared and consumed whenever the link opens.
+    """A queue that is declared and consumed whenever the link opens: `queue`, or what it answers then.
 
     `receive` gets each message, undecoded, in the greenlet that reads: it must not block. At most `prefetch`
     messages are out at once (0: any number).
     """
 
-    queue: kombu.Queue
+    queue: kombu.Queue | Callable[[], kombu.Queue]
     receive: Callable[[kombu.Message], None]
     prefetch: int = 0
     no_ack: bool = False
@@ -135,6 +135,10 @@ class Link(SharedExtension):
     def requeue(self, message: kombu.Message) -> None:
         """Give a message back, for another consumer."""
         self._outgoing.put(partial(self._settle, message, message.requeue))
+
+    def holds(self, message: kombu.Message) -> bool:
+        """Whether a message can still be acknowledged: the link over which it came was not lost."""
+        return message.channel is self._channel and self._channel is not None
 
     def start(self) -> None:
         """Returns when the link is open for the first time: what is announced from then on will be heard."""
@@ -225,10 +229,13 @@ class Link(SharedExtension):
         connection.connection.on_unblocked = self._on_unblocked
 
     def _consume(self, channel: Any, subscription: Subscription) -> None:
+        queue = subscription.queue
         consumer = kombu.Consumer(
             channel,
-            [subscription.queue],
+            [queue if isinstance(queue, kombu.Queue) else queue()],
             on_message=subscription.receive,
+            # What says that it is compressed and is not comes as it is, instead of ending the link.
+            on_decode_error=lambda message, _: subscription.receive(message),
             no_ack=subscription.no_ack,
             prefetch_count=subscription.prefetch or None,
         )
@@ -327,9 +334,9 @@ class Link(SharedExtension):
         if hasattr(self._channel, "send_method"):
             self._channel.connection.send_method(spec.Connection.Close, "BsBB", (0, "", 0, 0))
         else:
-            for subscription in self._subscriptions:
-                if subscription.queue.auto_delete:
-                    subscription.queue(self._channel).delete()  # memory:// deletes no queue by itself
+            for queue in (queue for each in self._subscriptions for queue in each.consumer.queues):
+                if queue.auto_delete:
+                    queue(self._channel).delete()  # memory:// deletes no queue by itself
             raise LinkDown
 
     def _on_return(self, _error: Exception, _exchange: str, _routing_key: str, message: Any) -> None:

@@ -1,9 +1,6 @@
 """The gateway's entry points: the routes, and the events it follows."""
 
-from typing import Any
-
-from nameko.events import BROADCAST, event_handler
-
+from broker.consumer import event_handler
 from broker.events import Envelope
 from gateway.routes import accounts, movies, reviews, status, users
 
@@ -15,12 +12,12 @@ class GatewayService(accounts.Accounts, movies.Movies, reviews.Reviews, users.Us
 
     # Each instance has a queue of its own that ends with it; what happens while it is away it reads from
     # auth when it starts.
-    @event_handler("auth", "session_revoked", handler_type=BROADCAST, reliable_delivery=False)
-    def handle_session_revoked(self, payload: dict[str, Any]) -> None:
-        data = Envelope.model_validate(payload).data
+    @event_handler("auth", "session_revoked", each_instance=True)
+    def handle_session_revoked(self, event: Envelope) -> None:
+        data = event.data
         self.identities.verifier.revoke(data["session"], data["expires_at"])
 
-    @event_handler("auth", "user_updated", handler_type=BROADCAST, reliable_delivery=False)
-    def handle_user_updated(self, payload: dict[str, Any]) -> None:
-        data = Envelope.model_validate(payload).data
+    @event_handler("auth", "user_updated", each_instance=True)
+    def handle_user_updated(self, event: Envelope) -> None:
+        data = event.data
         self.identities.verifier.set_role(data["user"]["id"], data["role"])

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from nameko.events import event_handler
-
 from broker import database
 from broker.clock import Clock
+from broker.consumer import event_handler
 from broker.database import Database
+from broker.dead_letters import DeadLetters
 from broker.events import Envelope
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
@@ -31,6 +31,7 @@ class MoviesService:
     transaction = Database("MOVIES_DATABASE_URL")
     relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies")
     cache = Cache()
+    dead = DeadLetters()
     now = Clock()
 
     @rpc
@@ -149,12 +150,29 @@ class MoviesService:
         """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
         return database.status(self.transaction)
 
+    @rpc
+    def dead_letters(self, limit: int = 100) -> list[Fields]:
+        """The events that could not be handled, the oldest first; they stay where they are. For operators.
+
+        `{"id", "queue", "error", "attempts", "died_at", "event"}` each. `limit`: 1 to 1,000.
+        """
+        return self.dead.listed(limit)
+
+    @rpc
+    def replay_dead_letters(self, event_id: str | None = None) -> int:
+        """Handle dead letters again, all or the one with this id; answers how many. For operators."""
+        return self.dead.replay(event_id)
+
+    @rpc
+    def discard_dead_letters(self, event_id: str) -> int:
+        """Forget the dead letters with this id; answers how many there were. For operators."""
+        return self.dead.discard(event_id)
+
     @event_handler("auth", "user_updated")
-    def handle_user_updated(self, payload: Fields) -> None:
-        data = Envelope.model_validate(payload).data
-        user = data["user"]
-        reviews.rename_reviewer(self.transaction, user["id"], user["username"], data["version"])
+    def handle_user_updated(self, event: Envelope) -> None:
+        user = event.data["user"]
+        reviews.rename_reviewer(self.transaction, user["id"], user["username"], event.data["version"])
 
     @event_handler("auth", "user_deleted")
-    def handle_user_deleted(self, payload: Fields) -> None:
-        reviews.forget_user(self.transaction, Envelope.model_validate(payload).data["user"]["id"])
+    def handle_user_deleted(self, event: Envelope) -> None:
+        reviews.forget_user(self.transaction, event.data["user"]["id"])

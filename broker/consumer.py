@@ -1,0 +1,156 @@
+"""Consuming events: at least once, with bounded retry and dead letters.
+
+    @event_handler("auth", "user_updated")
+    def handle_user_updated(self, event: Envelope) -> None: ...
+
+The method gets the event's Envelope. Where it raises, it gets the event again, after pauses that grow, and
+after MOST_ATTEMPTS the event is a dead letter (`broker/dead_letters.py`). Trouble that is not the event's
+fault, a database that is away, is waited out and does not count. The queue is Nameko's for such a handler,
+shared by all instances of the service, durable: what happens while none runs is handled by the next.
+
+At least once: an event comes again where an instance dies at work, or the relay did. A handler that must not
+do its work twice asks `broker.idempotency` in its transaction.
+"""
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import eventlet
+import kombu
+import orjson
+from nameko.exceptions import ContainerBeingKilled
+from nameko.extensions import Entrypoint
+from pydantic import ValidationError
+
+from broker import config
+from broker.dead_letters import DeadLetterQueue
+from broker.errors import Unavailable
+from broker.events import Envelope, exchange
+from broker.link import Link, Subscription
+
+_log = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 5
+PAUSES = (
+    0.1,
+    0.5,
+    2.0,
+    5.0,
+)  # seconds after the first failure, the second …; the last one for all that follow
+PREFETCH_EVENTS = 10
+
+
+class EventHandler(Entrypoint):
+    """The entrypoint behind `event_handler`. `source` is the service that announces, `event_type` what.
+
+    `each_instance`: every instance gets every event while it is there, by a queue of its own that ends with
+    its connection. Then an event that fails is logged and gone: what an instance must know it reads anew when
+    its link opens.
+    """
+
+    link = Link()
+
+    def __init__(self, source: str, event_type: str, *, each_instance: bool = False, **options: Any) -> None:
+        self.source = source
+        self.event_type = event_type
+        self.each_instance = each_instance
+        super().__init__(**options)
+
+    def setup(self) -> None:
+        service = self.container.service_name
+        self._name = f"evt-{self.source}-{self.event_type}--{service}.{self.method_name}"
+        self._dead_letters = DeadLetterQueue(service, config.settings(self.container.config))
+        self._stopping = False
+        self._subscription = Subscription(self._queue, self._receive, prefetch=PREFETCH_EVENTS)
+        self.link.subscribe(self._subscription)
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.link.unsubscribe(self._subscription)
+
+    def _queue(self) -> kombu.Queue:
+        bound = partial(kombu.Queue, exchange=exchange(self.source), routing_key=self.event_type)
+        if not self.each_instance:
+            return bound(self._name, durable=True)
+        # A new name each time: the broker may still hold a lost connection's exclusive queue.
+        return bound(f"{self._name}-{uuid.uuid4().hex}", durable=False, exclusive=True, auto_delete=True)
+
+    def _receive(self, message: kombu.Message) -> None:
+        # Never in this greenlet, which reads: the work may wait for a free worker, or for the broker.
+        try:
+            event = Envelope.model_validate(orjson.loads(message.body))
+        except (orjson.JSONDecodeError, ValidationError) as error:
+            _log.warning("%s got a message that is no event (%s)", self._name, type(error).__name__)
+            self._aside(partial(self._give_up, message, error, 1))
+        else:
+            self._aside(partial(self._attempt, Delivery(message, event)))
+
+    def _aside(self, work: Callable[[], None]) -> None:
+        self.container.spawn_managed_thread(work, identifier=self._name)
+
+    def _attempt(self, delivery: "Delivery") -> None:
+        if self._stopping:
+            self.link.requeue(delivery.message)
+        elif self.link.holds(delivery.message):  # otherwise the broker gives the event out anew
+            try:
+                handled = partial(self._handled, delivery)
+                self.container.spawn_worker(self, (delivery.event,), {}, handle_result=handled)
+            except ContainerBeingKilled:
+                self.link.requeue(delivery.message)
+
+    def _handled(self, delivery: "Delivery", _worker: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        if exc_info is None:
+            self.link.ack(delivery.message)
+        else:
+            self._failed(delivery, exc_info[1])
+        return result, exc_info
+
+    def _failed(self, delivery: "Delivery", error: Exception) -> None:
+        delivery.failures += 1
+        delivery.attempts += not isinstance(error, Unavailable)
+        if self.each_instance or delivery.attempts >= MOST_ATTEMPTS:
+            self._aside(partial(self._give_up, delivery.message, error, delivery.attempts))
+            return
+        pause = PAUSES[min(delivery.failures, len(PAUSES)) - 1]
+        _log.warning(
+            "%s could not handle %s (%s): again in %g s",
+            self._name,
+            delivery.event.id,
+            type(error).__name__,
+            pause,
+        )
+        eventlet.spawn_after(pause, self._attempt, delivery)
+
+    def _give_up(self, message: kombu.Message, error: Exception, attempts: int) -> None:
+        """Be done with a message, once it is kept as a dead letter."""
+        if self.each_instance:
+            _log.warning("%s drops an event (%s)", self._name, type(error).__name__)
+            self.link.ack(message)
+            return
+        while self.link.holds(message) and not self._stopping:
+            try:
+                self._dead_letters.add(message, self._name, error, attempts, datetime.now(UTC))
+            except Unavailable:
+                eventlet.sleep(PAUSES[-1])
+            else:
+                _log.error("%s gave an event up: it is a dead letter (%s)", self._name, type(error).__name__)
+                self.link.ack(message)
+                return
+
+
+@dataclass
+class Delivery:
+    """An event that is being handled, and how that went so far."""
+
+    message: kombu.Message
+    event: Envelope
+    failures: int = 0
+    attempts: int = 0  # the failures that were the event's own
+
+
+event_handler = EventHandler.decorator

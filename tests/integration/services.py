@@ -1,0 +1,104 @@
+"""Services that the tests run as processes, for what no service of the platform does on purpose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import eventlet
+from nameko.extensions import DependencyProvider
+
+from broker import consumer
+from broker.consumer import event_handler
+from broker.dead_letters import DeadLetters
+from broker.errors import ServiceUnavailable
+from broker.events import Envelope
+from broker.rpc import RpcClient, ServiceRpc, rpc
+
+consumer.PAUSES = (0.05,)  # the tests need not wait as long
+
+calls: Counter[str] = Counter()
+handled: list[str] = []
+healed: set[str] = set()
+
+
+class Fragile:
+    """Answers slowly, or not in JSON, and fails at the events that ask for it."""
+
+    name = "fragile"
+
+    dead = DeadLetters()
+
+    @rpc
+    def echo(self, value: Any) -> Any:
+        calls["echo"] += 1
+        return value
+
+    @rpc
+    def slow(self, seconds: float) -> str:
+        calls["slow"] += 1
+        eventlet.sleep(seconds)
+        return "at last"
+
+    @rpc
+    def no_json(self) -> Any:
+        return object()
+
+    @rpc
+    def counts(self) -> dict[str, Any]:
+        return {"calls": dict(calls), "handled": handled}
+
+    @rpc
+    def heal(self, event_id: str) -> None:
+        healed.add(event_id)
+
+    @rpc
+    def dead_letters(self) -> list[dict[str, Any]]:
+        return self.dead.listed()
+
+    @rpc
+    def replay_dead_letters(self, event_id: str) -> int:
+        return self.dead.replay(event_id)
+
+    @rpc
+    def discard_dead_letters(self, event_id: str) -> int:
+        return self.dead.discard(event_id)
+
+    @event_handler("elsewhere", "happened")
+    def handle_happened(self, event: Envelope) -> None:
+        """`data`: `failures`, how often it is to fail; `away`, how often as if a database were away."""
+        calls[event.id] += 1
+        if event.id not in healed:
+            if calls[event.id] <= event.data.get("away", 0):
+                raise ServiceUnavailable
+            if calls[event.id] <= event.data.get("failures", 0):
+                raise ValueError("as it was asked to")
+        handled.append(event.id)
+
+
+class Unanswered(DependencyProvider):
+    """Injects what counts the calls that wait."""
+
+    client = RpcClient()
+
+    def get_dependency(self, worker_ctx: Any) -> Any:  # noqa: ARG002
+        return lambda: len(self.client._waiting)
+
+
+class Caller:
+    """Calls the others for the tests, as the gateway does."""
+
+    name = "caller"
+
+    fragile = ServiceRpc("fragile")
+    nobody = ServiceRpc("nobody")
+    unanswered = Unanswered()
+
+    @rpc
+    def relay(self, service: str, method: str, args: list[Any]) -> Any:
+        return getattr(getattr(self, service), method)(*args)
+
+    @rpc
+    def waiting(self) -> int:
+        """How many calls are neither answered nor given up."""
+        return int(self.unanswered())
