@@ -101,7 +101,14 @@ class FullDeployment:
     name = "full deployment"
 
     def __init__(
-        self, servers: ServerUrls, folder: Path, *, gateways: int = 1, movies: int = 1, notifiers: int = 1
+        self,
+        servers: ServerUrls,
+        folder: Path,
+        *,
+        gateways: int = 1,
+        movies: int = 1,
+        notifiers: int = 1,
+        auths: int = 1,
     ) -> None:
         self.folder = folder
         self.servers = servers
@@ -116,23 +123,16 @@ class FullDeployment:
         self.processes: list[Process] = []
         self._gateway_ports = [free_port() for _ in range(gateways)]
         self._notifier_ports = [free_port() for _ in range(notifiers)]
-        self._movies = movies
         self.gateways = [f"http://127.0.0.1:{port}" for port in self._gateway_ports]
         self.notifiers = [f"http://127.0.0.1:{port}" for port in self._notifier_ports]
+        counts = {"auth": auths, "movies": movies, "gateway": gateways, "notifications": notifiers}
+        # The names of the processes, by which each can be started again.
+        self.parts = [f"{role}-{number}" for role, count in counts.items() for number in range(count)]
 
     def start(self) -> None:
         self.migrate()
-        self.start_service("auth")
-        for number in range(self._movies):
-            self.start_service("movies", number)
-        for number, port in enumerate(self._gateway_ports):
-            self.start_service("gateway", number, {"GATEWAY_PORT": str(port)})
-        for number, port in enumerate(self._notifier_ports):
-            self.start_process(
-                f"notifications-{number}",
-                [PROGRAMS / "python", "-m", "notifications"],
-                {"NOTIFIER_PORT": str(port)},
-            )
+        for part in self.parts:
+            self.start_part(part)
         wait_until_ready(self.gateways, self.notifiers, self.processes)
 
     def migrate(self) -> None:
@@ -140,13 +140,28 @@ class FullDeployment:
             ended = run([PROGRAMS / "alembic", "-n", part, "upgrade", "head"], self.environment)
             assert ended.returncode == 0, ended.stderr
 
-    def start_service(self, service: str, number: int = 0, more: Mapping[str, str] | None = None) -> Process:
-        command = [PROGRAMS / "nameko", "run", "--config", "config.yaml", f"{service}.service"]
-        return self.start_process(f"{service}-{number}", command, more or {})
+    def start_part(self, part: str) -> Process:
+        """Start one process, `auth-0`, `movies-1`, `gateway-0` or `notifications-0`.
+
+        One of that name which has ended makes room for it; a front door keeps its port. Auth and movies
+        come in any number.
+        """
+        role, _, number = part.rpartition("-")
+        nameko = [PROGRAMS / "nameko", "run", "--config", "config.yaml", f"{role}.service"]
+        if role == "notifications":
+            port = {"NOTIFIER_PORT": str(self._notifier_ports[int(number)])}
+            return self.start_process(part, [PROGRAMS / "python", "-m", "notifications"], port)
+        if role == "gateway":
+            return self.start_process(part, nameko, {"GATEWAY_PORT": str(self._gateway_ports[int(number)])})
+        return self.start_process(part, nameko, {})
+
+    def process(self, part: str) -> Process:
+        return next(each for each in self.processes if each.name == part)
 
     def start_process(self, name: str, command: list[str | Path], more: Mapping[str, str]) -> Process:
         process = Process(name, command, {**self.environment, **more}, self.folder)
-        self.processes.append(process)
+        others = [each for each in self.processes if each.name != name or each.is_running()]
+        self.processes = [*others, process]
         return process
 
     def rpc(self, method: str, *args: object) -> object:

@@ -93,6 +93,12 @@ class Process:
             self._terminated = True
             self.signal(signal.SIGTERM)
 
+    def end(self) -> None:
+        """SIGKILL to its group, whatever state it is in; returns when it is gone."""
+        if self.is_running():
+            os.killpg(self.pid, signal.SIGKILL)
+        self.wait()
+
     def stop(self) -> int:
         """SIGTERM, and SIGKILL to the group of one that does not heed it; its exit code."""
         self.terminate()

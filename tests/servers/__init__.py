@@ -36,15 +36,24 @@ class ServerUrls:
 
 
 class PrivateServers:
-    """The three servers, started side by side. One that the environment gives is None here."""
+    """The three servers, started side by side. One that the environment gives is None here.
 
-    def __init__(self, folder: Path | None = None, environment: Mapping[str, str] = os.environ) -> None:
+    `durable`: what PostgreSQL commits outlives the machine's crash too, at the price of a wait for the disk.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        durable: bool = False,
+    ) -> None:
         amqp, redis, postgres = (
             environment.get(name, "") for name in ("AMQP_URI", "REDIS_URL", "TEST_POSTGRES_URL")
         )
         self.rabbitmq = None if amqp else RabbitMq(folder and folder / "rabbitmq")
         self.redis = None if redis else Redis(folder and folder / "redis")
-        self.postgres = None if postgres else Postgres(folder and folder / "postgres")
+        self.postgres = None if postgres else Postgres(folder and folder / "postgres", durable=durable)
         self.urls = ServerUrls(
             amqp=self.rabbitmq.url if self.rabbitmq else amqp,
             redis=self.redis.url if self.redis else redis,

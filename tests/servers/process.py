@@ -51,9 +51,12 @@ class Process:
         return fields is not None and fields[19] == self.started and fields[0] not in "ZX"
 
     def kill(self) -> None:
+        self.send(signal.SIGKILL)
+
+    def send(self, number: signal.Signals) -> None:
         if self.alive():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, number)
 
 
 def _stat_fields(pid: int) -> list[str] | None:
@@ -118,6 +121,18 @@ class Child:
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP to it and all its descendants."""
+        self.send(signal.SIGSTOP)  # from here on it starts no process that the list would miss
+        for process in descendants(self.pid):
+            process.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT to those whom `freeze` stopped."""
+        for process in descendants(self.pid):
+            process.send(signal.SIGCONT)
+        self.send(signal.SIGCONT)
 
     def end(self, number: signal.Signals) -> None:
         """Asks it to end; after STOP_SECONDS it is killed."""

@@ -7,6 +7,7 @@ import shutil
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from .process import Child, ServerFailed, program
@@ -16,9 +17,11 @@ AMQP_0_9_1 = b"AMQP\0\0\x09\x01"
 METHOD_FRAME = 1
 CONNECTION_START = (10, 10)
 EPMD_SECONDS = 10.0
+CONTROL_SECONDS = 30.0
 
 # No alarm, which would block publishers, for a small machine.
-CONFIG = "[{rabbit, [{vm_memory_high_watermark, 0.9}, {disk_free_limit, 1000000}]}].\n"
+WATERMARK = "0.9"  # of the machine's memory
+CONFIG = f"[{{rabbit, [{{vm_memory_high_watermark, {WATERMARK}}}, {{disk_free_limit, 1000000}}]}}].\n"
 # Two schedulers that do not spin: the tests want the processors. Erlang's own port on 127.0.0.1 alone. No
 # second epmd, whatever becomes of ours.
 ERLANG = "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false"
@@ -47,13 +50,34 @@ class RabbitMq(Server):
             self._links_modules = False
             super().start()
 
+    @contextlib.contextmanager
+    def memory_alarm(self) -> Iterator[None]:
+        """For the length of a `with` the node takes itself to be out of memory: it blocks all publishers."""
+        self._set_watermark("0")
+        try:
+            yield
+        finally:
+            self._set_watermark(WATERMARK)
+
+    def _set_watermark(self, fraction: str) -> None:
+        script = _script("rabbitmqctl")
+        command = [script, "--node", self._node, "set_vm_memory_high_watermark", fraction]
+        child = self._spawn(command, self._environment(script))
+        if child.wait(CONTROL_SECONDS) != 0:
+            child.kill()
+            raise ServerFailed(f"rabbitmqctl failed:\n{child.log_tail()}")
+
+    @property
+    def _node(self) -> str:
+        return f"private{self.port}@localhost"
+
     def close(self) -> None:
         super().close()
         self._distribution_port.release()
         self._epmd_port.release()
 
     def _launch(self) -> Child:
-        server = _server_script()
+        server = _script("rabbitmq-server")
         environment = self._environment(server)
         if self._epmd is None or not self._epmd.running:
             self._epmd = self._start_epmd(environment)
@@ -77,7 +101,7 @@ class RabbitMq(Server):
             "RABBITMQ_LOGS": "-",
             "RABBITMQ_LOG_BASE": str(folder / "logs"),
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
-            "RABBITMQ_NODENAME": f"private{self.port}@localhost",
+            "RABBITMQ_NODENAME": self._node,
             "RABBITMQ_NODE_IP_ADDRESS": HOST,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_PID_FILE": str(folder / "pid"),
@@ -110,13 +134,13 @@ class RabbitMq(Server):
         return kind == METHOD_FRAME and tuple(method) == CONNECTION_START
 
 
-def _server_script() -> Path:
+def _script(name: str) -> Path:
     # Rather not the one on PATH: Debian's changes to the user rabbitmq, and refuses all others but root.
-    patterns = ("usr/lib/rabbitmq/bin/rabbitmq-server", "usr/lib/rabbitmq/lib/*/sbin/rabbitmq-server")
+    patterns = (f"usr/lib/rabbitmq/bin/{name}", f"usr/lib/rabbitmq/lib/*/sbin/{name}")
     for pattern in patterns:
         if found := sorted(Path("/").glob(pattern)):
             return found[-1]
-    return program("rabbitmq-server")
+    return program(name)
 
 
 def _linked_modules(plugins: Path, folder: Path) -> dict[str, str]:

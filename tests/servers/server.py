@@ -99,9 +99,7 @@ class Server(ABC):
     @property
     def pid(self) -> int:
         """The server's main process: the one to send signals to."""
-        if self._main is None or not self._main.running:
-            raise ServerFailed(f"{self.name} is not running")
-        return self._main.pid
+        return self._running().pid
 
     @property
     def folder(self) -> Path:
@@ -130,12 +128,18 @@ class Server(ABC):
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Sends the main process a signal. SIGKILL takes all its processes and returns when they are gone."""
-        if self._main is None or not self._main.running:
-            raise ServerFailed(f"{self.name} is not running")
+        main = self._running()
         if number == signal.SIGKILL:
-            self._main.kill()
+            main.kill()
         else:
-            self._main.send(number)
+            main.send(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP to all its processes: it takes connections, and says nothing, until `thaw()`."""
+        self._running().freeze()
+
+    def thaw(self) -> None:
+        self._running().thaw()
 
     def close(self) -> None:
         with self._lock:
@@ -145,6 +149,11 @@ class Server(ABC):
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)
         _open.discard(self)
+
+    def _running(self) -> Child:
+        if self._main is None or not self._main.running:
+            raise ServerFailed(f"{self.name} is not running")
+        return self._main
 
     def __enter__(self) -> Self:
         try:
