@@ -156,7 +156,8 @@ class FullDeployment:
         return self.start_process(part, nameko, {})
 
     def process(self, part: str) -> Process:
-        return next(each for each in self.processes if each.name == part)
+        """The one that was last started under that name."""
+        return next(each for each in reversed(self.processes) if each.name == part)
 
     def start_process(self, name: str, command: list[str | Path], more: Mapping[str, str]) -> Process:
         process = Process(name, command, {**self.environment, **more}, self.folder)

@@ -60,6 +60,11 @@ class Faults:
         counts = Counter(f"{fault.deed} {fault.victim.partition('-')[0]}" for fault in self.done)
         return ", ".join(f"{what}: {counts[what]}" for what in sorted(counts)) or "none"
 
+    def progress(self) -> str:
+        if not self.done:
+            return "no fault yet"
+        return f"{len(self.done)} faults, the last one {self.done[-1].deed} of {self.done[-1].victim}"
+
     def froze_door_of(self, attempt: Attempt) -> bool:
         """Whether the gateway that was asked stood still itself meanwhile: no promise reaches that far."""
         return any(

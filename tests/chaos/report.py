@@ -11,8 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.chaos.checker import Verdict
+from tests.chaos.history import Attempt
+from tests.chaos.stage import Stage
 from tests.processes import ROOT
 
+ANSWER_SECONDS = 6.0  # within which every request must be answered
+RETURN_SECONDS = 35.0  # within which 99 % of requests must succeed again, after what was away is back
+PLAIN = ("200", "201", "503", "504")  # what a client may be told while a part of the platform is away
 SHOWN = 3  # examples of what was found, beside the count
 
 
@@ -36,6 +41,10 @@ class Check:
         """None stands for what never came."""
         shown = "never" if measured is None else f"{measured:.{digits}f} {unit}"
         return cls(what, f"≤ {most:g} {unit}", shown, measured is not None and measured <= most)
+
+    @classmethod
+    def survived(cls, stage: Stage) -> Check:
+        return cls("processes that ended by themselves", "0", stage.ended(), not stage.ends)
 
     @property
     def row(self) -> list[str]:
@@ -75,6 +84,10 @@ class Result:
             blocks.append(Table(["what", "promised", "measured", "held"], rows).markdown())
         blocks += self.notes
         return "\n\n".join(blocks)
+
+
+def is_plain(attempt: Attempt) -> bool:
+    return attempt.outcome in PLAIN
 
 
 def judged(verdict: Verdict) -> list[Check]:

@@ -132,20 +132,29 @@ class Stage:
         else:
             self.process(part).signal(signal.SIGCONT)
 
+    def start_beside(self, part: str) -> None:
+        """Start one process more under a name that a running one has; `process(part)` is the new one."""
+        with self._lock:
+            self.deployment.start_part(part)
+
     def start(self, part: str) -> None:
         with self._lock:
             self.deployment.start_part(part)
 
     def terminate(self, part: str) -> tuple[int | None, float]:
         """SIGTERM one process: its exit code (None where it had to be killed), and the seconds it took."""
-        process = self.process(part)
-        began = time.monotonic()
-        process.terminate()
-        try:
-            code: int | None = process.wait(2 * EXIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill_for_good(part)
-            code = None
+        return self.terminate_process(self.process(part))
+
+    def terminate_process(self, process: Process) -> tuple[int | None, float]:
+        with self._lock:  # it ends because it was told to
+            began = time.monotonic()
+            process.terminate()
+            try:
+                code: int | None = process.wait(2 * EXIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.end()
+                code = None
+            self.deployment.processes.remove(process)
         return code, time.monotonic() - began
 
     def replace_the_ended(self) -> None:

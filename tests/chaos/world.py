@@ -22,7 +22,7 @@ from tests.processes import wait_until
 
 SIGN_UPS_AT_ONCE = 4
 SETTLE_SECONDS = 60.0  # until the outbox and the queue must have been emptied
-QUIET_SECONDS = 1.5
+QUIET_SECONDS = 1.0
 
 
 @dataclass

@@ -7,7 +7,6 @@ import shutil
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from .process import Child, ServerFailed, program
@@ -50,14 +49,12 @@ class RabbitMq(Server):
             self._links_modules = False
             super().start()
 
-    @contextlib.contextmanager
-    def memory_alarm(self) -> Iterator[None]:
-        """For the length of a `with` the node takes itself to be out of memory: it blocks all publishers."""
+    def raise_memory_alarm(self) -> None:
+        """From now on the node takes itself to be out of memory: it blocks all who publish."""
         self._set_watermark("0")
-        try:
-            yield
-        finally:
-            self._set_watermark(WATERMARK)
+
+    def clear_memory_alarm(self) -> None:
+        self._set_watermark(WATERMARK)
 
     def _set_watermark(self, fraction: str) -> None:
         script = _script("rabbitmqctl")

@@ -1,0 +1,75 @@
+"""A movies service is killed while it works on writes, over and over."""
+
+from __future__ import annotations
+
+import math
+import random
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from tests.chaos.client import Client
+from tests.chaos.faults import Faults
+from tests.chaos.load import keep_asking
+from tests.chaos.report import Result
+from tests.chaos.scenarios.kills import conclude
+from tests.chaos.stage import Size, Stage
+from tests.chaos.world import World
+
+USERS = 20
+INSTANCES = 3
+LATEST_SECONDS = 0.015  # of the kill, after the writes were sent
+
+
+@dataclass(frozen=True)
+class Plan:
+    kills: int
+    at_once: int = 6  # writes in flight at each kill
+
+    @property
+    def size(self) -> Size:
+        return Size(movies=INSTANCES, notifiers=1)
+
+
+def run(stage: Stage, plan: Plan, seed: int, command: str) -> Result:
+    rng = random.Random(seed)
+    users = min(USERS, plan.kills * plan.at_once)
+    with World.open(stage, users=users, movies=math.ceil(plan.kills * plan.at_once / users)) as world:
+        began = time.monotonic()
+        faults = Faults(stage, world.history, rng)
+        strike(world, plan, faults, rng)
+        return conclude(world, faults, Result("midcall", command), time.monotonic() - began)
+
+
+def strike(
+    world: World, plan: Plan, faults: Faults, rng: random.Random, movies: Sequence[int] | None = None
+) -> None:
+    """Kill one movies service after the other in mid-call; returns once all is acknowledged.
+
+    The reviews are of `movies`, or of all.
+    """
+    stage = world.stage
+    pool_of_movies = [part for part in stage.deployment.parts if part.startswith("movies")]
+    writes = world.pairs(rng, movies)
+    clients = [Client(world.history, stage.gateways, number) for number in range(plan.at_once)]
+    with ThreadPoolExecutor(plan.at_once) as threads:
+        for number in range(plan.kills):
+            # In turn, and the last one killed may still be starting: the victim takes calls.
+            stage.wait_for_instances("movies", len(pool_of_movies) - 1)
+            mine = writes[number * plan.at_once : (number + 1) * plan.at_once]
+            for write in mine:
+                world.history.add_write(write)
+            asking = [
+                threads.submit(keep_asking, client, write, random.Random(rng.random()))
+                for client, write in zip(clients, mine, strict=True)
+            ]
+            time.sleep(rng.uniform(0, LATEST_SECONDS))
+            faults.strike(pool_of_movies[number % len(pool_of_movies)])
+            for each in asking:
+                each.result()
+            stage.replace_the_ended()
+            if (number + 1) % 10 == 0:
+                stage.say(f"{number + 1} of {plan.kills} kills, {world.history.acknowledged()} acknowledged")
+    for client in clients:
+        client.close()
