@@ -12,8 +12,12 @@ def iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 class Clock(DependencyProvider):
     """Injects the time: a function without arguments that answers a datetime in UTC."""
 
     def get_dependency(self, worker_ctx: Any) -> Callable[[], datetime]:  # noqa: ARG002
-        return lambda: datetime.now(UTC)
+        return utc_now

@@ -6,6 +6,7 @@ PlatformError
 ├── Forbidden            who asks is known and may not
 ├── NotFound             what was asked for is not there
 ├── Conflict             what was asked for is there already
+├── KeyReused            the key of this write belongs to another one
 └── Unavailable          a part that the answer needs did not do its share
     ├── ServiceUnavailable   it could not be reached, or is too busy
     └── DeadlineExceeded     it was reached and did not answer in time
@@ -57,6 +58,11 @@ class NotFound(PlatformError):
 @deserialize_to_instance
 class Conflict(PlatformError):
     default = "It exists already"
+
+
+@deserialize_to_instance
+class KeyReused(PlatformError):
+    default = "This idempotency key was used for another request"
 
 
 class Unavailable(PlatformError):

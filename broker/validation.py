@@ -14,6 +14,7 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_ID = 2**63 - 1
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
+_KEY = re.compile(r"[!-~]{1,255}")
 
 
 class Body(BaseModel):
@@ -66,6 +67,13 @@ def check_id(value: object, field: str = "id") -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_ID:
         return value
     raise Invalid(errors={field: f"must be a whole number from 1 to {MAX_ID}"})
+
+
+def check_key(value: object, field: str = "idempotency_key") -> str:
+    """`value` as the key of a write. Raises Invalid that names `field`."""
+    if isinstance(value, str) and _KEY.fullmatch(value):
+        return value
+    raise Invalid(errors={field: "must be 1 to 255 visible ASCII characters"})
 
 
 def is_storable(text: str) -> bool:

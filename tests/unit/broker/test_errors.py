@@ -11,6 +11,7 @@ CROSSING = [
     errors.Forbidden,
     errors.NotFound,
     errors.Conflict,
+    errors.KeyReused,
     errors.ServiceUnavailable,
     errors.DeadlineExceeded,
 ]

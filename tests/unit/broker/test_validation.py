@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from auth import commands as auth
 from broker.errors import Invalid
-from broker.validation import MAX_ID, check_id, parse
+from broker.validation import MAX_ID, check_id, check_key, parse
 from movies import commands as movies
 
 anything = st.recursive(
@@ -105,3 +105,15 @@ def test_what_is_no_id_is_invalid(value: object) -> None:
     with pytest.raises(Invalid) as raised:
         check_id(value, "movie_id")
     assert set(raised.value.errors) == {"movie_id"}
+
+
+@pytest.mark.parametrize("key", ["x", "x" * 255, "!~", '"8e03978e-40d5-43dd-bc93-6894a57f9324"'])
+def test_a_key_is_visible_ascii(key: str) -> None:
+    assert check_key(key) == key
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "a\n", "a\x00", "é", "\x7f", 7, None, True, ["x"]])
+def test_what_is_no_key_is_invalid(key: object) -> None:
+    with pytest.raises(Invalid) as raised:
+        check_key(key, "Idempotency-Key")
+    assert set(raised.value.errors) == {"Idempotency-Key"}
