@@ -102,11 +102,12 @@ def _set_role(settings: Settings, username: str, role: str) -> int:
     from auth import handlers
     from broker.database import engine, transactions
     from broker.errors import PlatformError
+    from broker.idempotency import Write
 
     with ExitStack() as stack:
         url = _database_urls(stack, settings, owner=False)["AUTH_DATABASE_URL"]
         try:
-            handlers.set_role(transactions(engine(url, 1)), username, role, datetime.now(UTC))
+            handlers.set_role(transactions(engine(url, 1)), username, role, Write(datetime.now(UTC)))
         except PlatformError as error:
             print(error, file=sys.stderr)
             return 2

@@ -1,7 +1,7 @@
 """Auth's use cases, one function each; each owns its transactions."""
 
 import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
@@ -13,8 +13,9 @@ from auth.domain import PasswordHasher, TokenSettings
 from broker import outbox
 from broker.clock import iso
 from broker.database import Transaction
-from broker.errors import Invalid, NotFound, Unauthenticated
+from broker.errors import Invalid, KeyReused, NotFound, Unauthenticated
 from broker.events import SessionRevoked, UserDeleted, UserReference, UserRegistered, UserUpdated
+from broker.idempotency import Write
 
 WRONG_LOGIN = "Invalid email or password"
 TAKEN = {
@@ -24,24 +25,28 @@ TAKEN = {
 
 
 def register(
-    transaction: Transaction, passwords: PasswordHasher, command: commands.Register, now: datetime
+    transaction: Transaction, passwords: PasswordHasher, command: commands.Register, write: Write
 ) -> dict[str, Any]:
     if command.password != command.confirm_password:
         raise Invalid("Passwords do not match", {"confirm_password": "is not the same as the password"})
     with transaction() as session:
         # Spares the hashing; the unique indexes below have the last word.
-        if storage.user_by_username(session, command.username):
-            raise _taken("users_username")
-        if storage.user_by_email(session, command.email):
-            raise _taken("users_email")
+        if taken := _taken_already(session, command):
+            # By a first one of this very request, perhaps.
+            if earlier := write.earlier(session):
+                return dict(earlier.answer)
+            raise taken
     password_hash = passwords.hash(command.password)
     try:
         with transaction() as session:
-            user = storage.add_user(session, command.username, command.email, password_hash, now)
-            outbox.record(session, UserRegistered(version=user.version, user=_reference(user)), now)
+            if earlier := write.claim(session):
+                return dict(earlier.answer)
+            user = storage.add_user(session, command.username, command.email, password_hash, write.now)
+            event = UserRegistered(version=user.version, user=_reference(user))
+            outbox.record(session, event, write.now)
+            return write.settle(session, _profile(user))
     except IntegrityError as error:
         raise _taken(_constraint(error)) from error
-    return _profile(user)
 
 
 def login(
@@ -49,35 +54,44 @@ def login(
     passwords: PasswordHasher,
     tokens: TokenSettings,
     command: commands.Login,
-    now: datetime,
+    write: Write,
 ) -> dict[str, Any]:
     with transaction() as session:
         user = storage.user_by_email(session, command.email.strip())
     if not passwords.matches(user.password_hash if user else None, command.password) or user is None:
         raise Unauthenticated(WRONG_LOGIN)
-    session_id = secrets.token_urlsafe(16)
     with transaction() as session:
-        key = _signing_key(session, tokens, now)
-        # Locked, so that a password change or a deletion meanwhile cannot miss this session.
-        current = storage.user_by_id(session, user.id, lock=True)
-        if current is None or current.password_hash != user.password_hash:
-            raise Unauthenticated(WRONG_LOGIN)
-        storage.add_session(session, session_id, user.id, now + timedelta(seconds=tokens.lifetime))
-    token = domain.access_token(key, tokens, user.id, current.username, session_id, now)
+        earlier = write.claim(session)
+        begun = earlier.answer if earlier else _begin_session(session, user, tokens, write)
+        if begun["user_id"] != user.id:
+            # The address has been given up meanwhile, and another account has taken it.
+            raise KeyReused
+        key = _signing_key(session, tokens, write.now)
+    # Not kept anywhere: a repetition gets it signed again, and EdDSA signs the same in the same way.
+    token = domain.access_token(
+        key,
+        tokens,
+        begun["user_id"],
+        begun["username"],
+        begun["session"],
+        datetime.fromtimestamp(begun["issued_at"], UTC),
+    )
     return {
         "access_token": token,
         "token_type": "Bearer",
         "expires_in": tokens.lifetime,
-        "user": current.username,
+        "user": begun["username"],
     }
 
 
-def logout(transaction: Transaction, user_id: int, session_id: str, now: datetime) -> None:
+def logout(transaction: Transaction, user_id: int, session_id: str, write: Write) -> None:
     with transaction() as session:
+        if write.claim(session):
+            return
         user = _known(storage.user_by_id(session, user_id, lock=True))
-        revoked = storage.revoke_session(session, session_id, now)
+        revoked = storage.revoke_session(session, session_id, write.now)
         if revoked is not None:
-            _announce_revoked(session, user, [revoked], now)
+            _announce_revoked(session, user, [revoked], write.now)
 
 
 def profile(transaction: Transaction, user_id: int) -> dict[str, Any]:
@@ -97,7 +111,7 @@ def update_profile(
     user_id: int,
     session_id: str,
     command: commands.UpdateProfile,
-    now: datetime,
+    write: Write,
 ) -> dict[str, Any]:
     """A new password ends every other session of the user."""
     changes = {name: getattr(command, name) for name in ("username", "email") if getattr(command, name)}
@@ -105,42 +119,56 @@ def update_profile(
         raise Invalid("There is nothing to change", {"body": "needs a username, an email or a password"})
     old_hash = None
     if command.password is not None:
-        old_hash = _checked_password(transaction, passwords, user_id, command)
+        try:
+            old_hash = _checked_password(transaction, passwords, user_id, command)
+        except (Invalid, NotFound):
+            # The password that this very request has changed is not the current one any more.
+            with transaction() as session:
+                if earlier := write.earlier(session):
+                    return dict(earlier.answer)
+            raise
         changes["password_hash"] = passwords.hash(command.password)
     try:
         with transaction() as session:
+            if earlier := write.claim(session):
+                return dict(earlier.answer)
             before = _known(storage.user_by_id(session, user_id, lock=True))
             if old_hash is not None and before.password_hash != old_hash:
                 raise Invalid(errors={"current_password": "is not right"})
-            user = storage.change_user(session, user_id, changes, now)
+            user = storage.change_user(session, user_id, changes, write.now)
             if command.password is not None:
-                revoked = storage.revoke_sessions_of(session, user_id, now, but=session_id)
-                _announce_revoked(session, user, revoked, now)
+                revoked = storage.revoke_sessions_of(session, user_id, write.now, but=session_id)
+                _announce_revoked(session, user, revoked, write.now)
             if user.username != before.username:
-                _announce_updated(session, user, now)
+                _announce_updated(session, user, write.now)
+            return write.settle(session, _profile(user))
     except IntegrityError as error:
         raise _taken(_constraint(error)) from error
-    return _profile(user)
 
 
-def delete_account(transaction: Transaction, user_id: int, now: datetime) -> None:
+def delete_account(transaction: Transaction, user_id: int, write: Write) -> None:
     with transaction() as session:
+        if write.claim(session):
+            return
         user = _known(storage.user_by_id(session, user_id, lock=True))
-        _announce_revoked(session, user, storage.revoke_sessions_of(session, user_id, now), now)
+        revoked = storage.revoke_sessions_of(session, user_id, write.now)
+        _announce_revoked(session, user, revoked, write.now)
         storage.remove_user(session, user_id)
-        outbox.record(session, UserDeleted(version=user.version + 1, user=_reference(user)), now)
+        outbox.record(session, UserDeleted(version=user.version + 1, user=_reference(user)), write.now)
 
 
-def set_role(transaction: Transaction, username: str, role: str, now: datetime) -> dict[str, Any]:
+def set_role(transaction: Transaction, username: str, role: str, write: Write) -> dict[str, Any]:
     if role not in domain.ROLES:
         raise Invalid(errors={"role": f"must be one of {', '.join(domain.ROLES)}"})
     with transaction() as session:
+        if earlier := write.claim(session):
+            return dict(earlier.answer)
         user = storage.user_by_username(session, username, lock=True)
         if user is None:
             raise NotFound("User not found")
-        user = storage.change_user(session, user.id, {"role": role}, now)
-        _announce_updated(session, user, now)
-    return _profile(user)
+        user = storage.change_user(session, user.id, {"role": role}, write.now)
+        _announce_updated(session, user, write.now)
+        return write.settle(session, _profile(user))
 
 
 def verification(transaction: Transaction, tokens: TokenSettings, now: datetime) -> dict[str, Any]:
@@ -163,18 +191,37 @@ def public_keys(transaction: Transaction, tokens: TokenSettings, now: datetime) 
     return [domain.public_jwk(key, tokens.secret) for key in keys]
 
 
-def rotate_keys(transaction: Transaction, tokens: TokenSettings, now: datetime) -> str:
+def rotate_keys(transaction: Transaction, tokens: TokenSettings, write: Write) -> str:
     with transaction() as session:
+        if earlier := write.claim(session):
+            return str(earlier.answer)
         storage.lock_keys(session)
-        storage.retire_keys(session, now)
+        storage.retire_keys(session, write.now)
         key = domain.new_signing_key(tokens.secret)
-        storage.add_key(session, key, now)
-    return key.kid
+        storage.add_key(session, key, write.now)
+        return write.settle(session, key.kid)
 
 
 def forget_expired_sessions(transaction: Transaction, now: datetime) -> None:
     with transaction() as session:
         storage.forget_expired_sessions(session, now)
+
+
+def _begin_session(session: Session, user: Row[Any], tokens: TokenSettings, write: Write) -> dict[str, Any]:
+    """A session of `user`, and all that its token says; `issued_at` is in seconds since 1970."""
+    # Locked, so that a password change or a deletion meanwhile cannot miss this session.
+    current = storage.user_by_id(session, user.id, lock=True)
+    if current is None or current.password_hash != user.password_hash:
+        raise Unauthenticated(WRONG_LOGIN)
+    session_id = secrets.token_urlsafe(16)
+    storage.add_session(session, session_id, user.id, write.now + timedelta(seconds=tokens.lifetime))
+    begun = {
+        "session": session_id,
+        "user_id": user.id,
+        "username": current.username,
+        "issued_at": int(write.now.timestamp()),
+    }
+    return write.settle(session, begun)
 
 
 def _signing_key(session: Session, tokens: TokenSettings, now: datetime) -> domain.SigningKey:
@@ -241,6 +288,15 @@ def _profile(user: Row[Any]) -> dict[str, Any]:
         "role": user.role,
         "joined": iso(user.created_at),
     }
+
+
+def _taken_already(session: Session, command: commands.Register) -> Invalid | None:
+    """Why the account cannot be opened, if it cannot."""
+    if storage.user_by_username(session, command.username):
+        return _taken("users_username")
+    if storage.user_by_email(session, command.email):
+        return _taken("users_email")
+    return None
 
 
 def _constraint(error: IntegrityError) -> str:

@@ -9,13 +9,18 @@ from auth.providers import Passwords, Tokens
 from broker import database
 from broker.clock import Clock
 from broker.database import Database
+from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
 from broker.validation import check_id, parse
 
 
 class AuthService:
-    """Accounts, sessions and the keys that sign access tokens, over RPC as `auth`."""
+    """Accounts, sessions and the keys that sign access tokens, over RPC as `auth`.
+
+    A write with an `idempotency_key` is done once for the same key and user (for the same key alone where
+    there is no user yet), and its answer given again; KeyReused where the arguments are others.
+    """
 
     name = "auth"
 
@@ -23,32 +28,35 @@ class AuthService:
     relay = OutboxRelay("AUTH_DATABASE_URL", source="auth")
     passwords = Passwords()
     tokens = Tokens()
+    writes = Writes()
     now = Clock()
 
-    @rpc(sensitive_arguments="fields")
-    def register(self, fields: dict[str, Any]) -> dict[str, Any]:
+    @rpc(sensitive_arguments=("fields", "idempotency_key"))
+    def register(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
         """Open an account from `{username, email, password, confirm_password}`; answers its profile.
 
         Raises Invalid: a field is wrong, the passwords differ, the username or the e-mail is taken.
         """
-        return handlers.register(
-            self.transaction, self.passwords, parse(commands.Register, fields), self.now()
-        )
+        command = parse(commands.Register, fields)
+        write = self.writes.asked(idempotency_key, None, fields)
+        return handlers.register(self.transaction, self.passwords, command, write)
 
-    @rpc(sensitive_arguments="fields")
-    def login(self, fields: dict[str, Any]) -> dict[str, Any]:
+    @rpc(sensitive_arguments=("fields", "idempotency_key"))
+    def login(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
         """Start a session from `{email, password}`.
 
         Answers `{access_token, token_type, expires_in (seconds), user (the username)}`.
         Raises Invalid, and Unauthenticated for a wrong pair.
         """
         command = parse(commands.Login, fields)
-        return handlers.login(self.transaction, self.passwords, self.tokens, command, self.now())
+        write = self.writes.asked(idempotency_key, None, fields)
+        return handlers.login(self.transaction, self.passwords, self.tokens, command, write)
 
     @rpc
-    def logout(self, user_id: int, session: str) -> None:
+    def logout(self, user_id: int, session: str, idempotency_key: str | None = None) -> None:
         """End one session: its tokens are refused everywhere from then on. Raises NotFound (user)."""
-        handlers.logout(self.transaction, check_id(user_id), session, self.now())
+        write = self.writes.asked(idempotency_key, check_id(user_id), session)
+        handlers.logout(self.transaction, user_id, session, write)
 
     @rpc
     def profile(self, user_id: int) -> dict[str, Any]:
@@ -60,37 +68,41 @@ class AuthService:
         """`{id, username, joined}`, for everyone. Raises NotFound."""
         return handlers.public_profile(self.transaction, check_id(user_id))
 
-    @rpc(sensitive_arguments="fields")
-    def update_profile(self, user_id: int, session: str, fields: dict[str, Any]) -> dict[str, Any]:
+    @rpc(sensitive_arguments=("fields", "idempotency_key"))
+    def update_profile(
+        self, user_id: int, session: str, fields: dict[str, Any], idempotency_key: str | None = None
+    ) -> dict[str, Any]:
         """Change any of `{username, email, password (with current_password)}`; answers the profile.
 
         A new password ends every session but `session`. Raises Invalid and NotFound.
         """
         command = parse(commands.UpdateProfile, fields)
-        return handlers.update_profile(
-            self.transaction, self.passwords, check_id(user_id), session, command, self.now()
-        )
+        write = self.writes.asked(idempotency_key, check_id(user_id), session, fields)
+        return handlers.update_profile(self.transaction, self.passwords, user_id, session, command, write)
 
     @rpc
-    def delete_account(self, user_id: int) -> None:
+    def delete_account(self, user_id: int, idempotency_key: str | None = None) -> None:
         """Close an account and end its sessions; its reviews stay, unsigned. Raises NotFound."""
-        handlers.delete_account(self.transaction, check_id(user_id), self.now())
+        write = self.writes.asked(idempotency_key, check_id(user_id))
+        handlers.delete_account(self.transaction, user_id, write)
 
     @rpc
-    def set_role(self, username: str, role: str) -> dict[str, Any]:
+    def set_role(self, username: str, role: str, idempotency_key: str | None = None) -> dict[str, Any]:
         """Make a user `user`, `moderator` or `admin`, at once and everywhere; answers the profile.
 
         For operators. Raises Invalid (role) and NotFound (user).
         """
-        return handlers.set_role(self.transaction, username, role, self.now())
+        write = self.writes.asked(idempotency_key, None, username, role)
+        return handlers.set_role(self.transaction, username, role, write)
 
     @rpc
-    def rotate_keys(self) -> str:
+    def rotate_keys(self, idempotency_key: str | None = None) -> str:
         """Sign with a fresh key from now on; answers its id. For operators.
 
         Tokens that the old key signed stay good until they expire.
         """
-        return handlers.rotate_keys(self.transaction, self.tokens, self.now())
+        write = self.writes.asked(idempotency_key, None)
+        return handlers.rotate_keys(self.transaction, self.tokens, write)
 
     @rpc
     def public_keys(self) -> list[dict[str, Any]]:
@@ -114,3 +126,7 @@ class AuthService:
     @timer(interval=3600)
     def forget_expired_sessions(self) -> None:
         handlers.forget_expired_sessions(self.transaction, self.now())
+
+    @timer(interval=3600)
+    def forget_old_keys(self) -> None:
+        self.writes.forget_old(self.transaction)

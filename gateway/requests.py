@@ -12,7 +12,7 @@ import werkzeug.wrappers
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from broker.errors import Invalid, Unauthenticated
-from broker.validation import check_id
+from broker.validation import check_id, check_key
 
 BODY_BYTES = 1024 * 1024
 # No field of ours holds more than a list; orjson reads 1,023 levels, which other JSON libraries cannot write.
@@ -34,6 +34,15 @@ class Request(werkzeug.wrappers.Request):
         """The client's X-Request-ID where it sent a sane one, otherwise a fresh one."""
         sent = self.headers.get("X-Request-ID", "")
         return sent if SANE_REQUEST_ID.fullmatch(sent) else secrets.token_hex(16)
+
+    @cached_property
+    def idempotency_key(self) -> str:
+        """The client's Idempotency-Key or, since a message may be delivered twice, a fresh one.
+
+        Raises Invalid for what can be no key.
+        """
+        sent = self.headers.get("Idempotency-Key")
+        return secrets.token_hex(16) if sent is None else check_key(sent, "Idempotency-Key")
 
     def json_body(self) -> dict[str, Any]:
         """The body as a JSON object.

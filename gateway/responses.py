@@ -16,6 +16,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.Forbidden: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.KeyReused: 422,
     errors.ServiceUnavailable: 503,
     errors.DeadlineExceeded: 504,
 }

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from nameko.timer import timer
+
 from broker import database
 from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
 from broker.dead_letters import DeadLetters
 from broker.events import Envelope
+from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
 from broker.validation import check_id, parse
@@ -23,7 +26,9 @@ class MoviesService:
 
     `actor` is always who asks: `{"id": int, "username": str, "role": "user" | "moderator" | "admin"}`; the
     caller vouches for it. Ids are whole numbers from 1. Movies and reviews are objects as the REST API gives
-    them. Every method may raise Invalid (errors by field) and ServiceUnavailable.
+    them. A write with an `idempotency_key` is done once for the same key and actor, and its answer given
+    again; KeyReused where the arguments are others. Every method may raise Invalid (errors by field) and
+    ServiceUnavailable.
     """
 
     name = "movies"
@@ -32,6 +37,7 @@ class MoviesService:
     relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies")
     cache = Cache()
     dead = DeadLetters()
+    writes = Writes()
     now = Clock()
 
     @rpc
@@ -62,22 +68,29 @@ class MoviesService:
         return movies.search(self.transaction, self.cache, parse(commands.Search, parameters))
 
     @rpc
-    def create(self, fields: Fields, actor: Fields) -> int:
+    def create(self, fields: Fields, actor: Fields, idempotency_key: str | None = None) -> int:
         """Add a movie (`title`, and what else a movie has; `rating` is its prior); answers its id."""
         command = parse(commands.CreateMovie, fields)
-        return movies.create(self.transaction, self.cache, command, commands.actor(actor), self.now())
+        who = commands.actor(actor)
+        write = self.writes.asked(idempotency_key, who.id, fields)
+        return movies.create(self.transaction, self.cache, command, who, write)
 
     @rpc
-    def update(self, movie_id: int, fields: Fields, actor: Fields) -> None:
+    def update(
+        self, movie_id: int, fields: Fields, actor: Fields, idempotency_key: str | None = None
+    ) -> None:
         """Change any of a movie's fields. Raises NotFound; Forbidden unless the actor's own, or staff."""
         command = parse(commands.UpdateMovie, fields)
         who = commands.actor(actor)
-        movies.update(self.transaction, self.cache, check_id(movie_id), command, who, self.now())
+        write = self.writes.asked(idempotency_key, who.id, check_id(movie_id), fields)
+        movies.update(self.transaction, self.cache, movie_id, command, who, write)
 
     @rpc
-    def delete(self, movie_id: int, actor: Fields) -> None:
+    def delete(self, movie_id: int, actor: Fields, idempotency_key: str | None = None) -> None:
         """Delete a movie with its reviews. Raises NotFound, and Forbidden as `update` does."""
-        movies.delete(self.transaction, self.cache, check_id(movie_id), commands.actor(actor), self.now())
+        who = commands.actor(actor)
+        write = self.writes.asked(idempotency_key, who.id, check_id(movie_id))
+        movies.delete(self.transaction, self.cache, movie_id, who, write)
 
     @rpc
     def clear_cache(self) -> None:
@@ -85,27 +98,34 @@ class MoviesService:
         self.cache.clear()
 
     @rpc
-    def create_review(self, movie_id: int, fields: Fields, actor: Fields) -> int:
+    def create_review(
+        self, movie_id: int, fields: Fields, actor: Fields, idempotency_key: str | None = None
+    ) -> int:
         """Review a movie: `{title, rating (1 to 10 in halves), body?, spoiler?}`; answers the review's id.
 
         Raises NotFound (movie) and Conflict (the actor has reviewed it already).
         """
         command = parse(commands.CreateReview, fields)
         who = commands.actor(actor)
-        return reviews.create(self.transaction, self.cache, check_id(movie_id), command, who, self.now())
+        write = self.writes.asked(idempotency_key, who.id, check_id(movie_id), fields)
+        return reviews.create(self.transaction, self.cache, movie_id, command, who, write)
 
     @rpc
-    def update_review(self, review_id: int, fields: Fields, actor: Fields) -> None:
+    def update_review(
+        self, review_id: int, fields: Fields, actor: Fields, idempotency_key: str | None = None
+    ) -> None:
         """Change any of a review's fields. Raises NotFound, and Forbidden for another's."""
         command = parse(commands.UpdateReview, fields)
         who = commands.actor(actor)
-        reviews.update(self.transaction, self.cache, check_id(review_id), command, who, self.now())
+        write = self.writes.asked(idempotency_key, who.id, check_id(review_id), fields)
+        reviews.update(self.transaction, self.cache, review_id, command, who, write)
 
     @rpc
-    def delete_review(self, review_id: int, actor: Fields) -> None:
+    def delete_review(self, review_id: int, actor: Fields, idempotency_key: str | None = None) -> None:
         """Delete a review. Raises NotFound, and Forbidden for another's, unless the actor is staff."""
         who = commands.actor(actor)
-        reviews.delete(self.transaction, self.cache, check_id(review_id), who, self.now())
+        write = self.writes.asked(idempotency_key, who.id, check_id(review_id))
+        reviews.delete(self.transaction, self.cache, review_id, who, write)
 
     @rpc
     def get_review(self, review_id: int) -> Fields:
@@ -136,14 +156,18 @@ class MoviesService:
         return reviews.ratings(self.transaction, check_id(movie_id))
 
     @rpc
-    def like(self, review_id: int, actor: Fields) -> int:
+    def like(self, review_id: int, actor: Fields, idempotency_key: str | None = None) -> int:
         """Like a review, once however often; answers its likes. Raises NotFound; Forbidden for one's own."""
-        return reviews.like(self.transaction, check_id(review_id), commands.actor(actor), wanted=True)
+        who = commands.actor(actor)
+        write = self.writes.asked(idempotency_key, who.id, check_id(review_id))
+        return reviews.like(self.transaction, review_id, who, write, wanted=True)
 
     @rpc
-    def unlike(self, review_id: int, actor: Fields) -> int:
+    def unlike(self, review_id: int, actor: Fields, idempotency_key: str | None = None) -> int:
         """Take a like back; answers the likes. Raises as `like` does."""
-        return reviews.like(self.transaction, check_id(review_id), commands.actor(actor), wanted=False)
+        who = commands.actor(actor)
+        write = self.writes.asked(idempotency_key, who.id, check_id(review_id))
+        return reviews.like(self.transaction, review_id, who, write, wanted=False)
 
     @rpc
     def status(self) -> dict[str, str]:
@@ -170,9 +194,12 @@ class MoviesService:
 
     @event_handler("auth", "user_updated")
     def handle_user_updated(self, event: Envelope) -> None:
-        user = event.data["user"]
-        reviews.rename_reviewer(self.transaction, user["id"], user["username"], event.data["version"])
+        reviews.rename_reviewer(self.transaction, event, self.now())
 
     @event_handler("auth", "user_deleted")
     def handle_user_deleted(self, event: Envelope) -> None:
-        reviews.forget_user(self.transaction, event.data["user"]["id"])
+        reviews.forget_user(self.transaction, event, self.now())
+
+    @timer(interval=3600)
+    def forget_old_keys(self) -> None:
+        self.writes.forget_old(self.transaction)

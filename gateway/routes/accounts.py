@@ -13,17 +13,18 @@ from gateway.routes.status import status_response
 class Accounts(Resource):
     @http("POST", "/api/auth/register")
     def register(self, request: Request) -> Response:
-        self.auth.register(request.json_body())
+        self.auth.register(request.json_body(), request.idempotency_key)
         return message("User registered successfully", 201)
 
     @http("POST", "/api/auth/login")
     def login(self, request: Request) -> Response:
-        return message("Login successful", **self.auth.login(request.json_body()))
+        session = self.auth.login(request.json_body(), request.idempotency_key)
+        return message("Login successful", **session)
 
     @http("POST", "/api/auth/logout")
     def logout(self, request: Request) -> Response:
         identity = self.signed_in(request)
-        self.auth.logout(identity.user_id, identity.session)
+        self.auth.logout(identity.user_id, identity.session, request.idempotency_key)
         # Here at once; elsewhere by the event that auth has recorded.
         self.identities.verifier.revoke(identity.session, identity.expires_at)
         return message("User logged out")
@@ -41,13 +42,14 @@ class Accounts(Resource):
     @http("PATCH", "/api/auth/me")
     def change_own_profile(self, request: Request) -> Response:
         identity = self.signed_in(request)
-        profile = self.auth.update_profile(identity.user_id, identity.session, request.json_body())
+        body, key = request.json_body(), request.idempotency_key
+        profile = self.auth.update_profile(identity.user_id, identity.session, body, key)
         return message("Profile updated successfully", **profile)
 
     @http("DELETE", "/api/auth/me")
     def delete_own_account(self, request: Request) -> Response:
         identity = self.signed_in(request)
-        self.auth.delete_account(identity.user_id)
+        self.auth.delete_account(identity.user_id, request.idempotency_key)
         self.identities.verifier.revoke(identity.session, identity.expires_at)
         return message("User deleted successfully")
 

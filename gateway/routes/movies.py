@@ -51,7 +51,7 @@ class Movies(Resource):
     @http("POST", "/api/movies")
     def create_movie(self, request: Request) -> Response:
         actor = self.actor(request)
-        movie_id = self.movies.create(request.json_body(), actor)
+        movie_id = self.movies.create(request.json_body(), actor, request.idempotency_key)
         return message("Movie created", 201, {"Location": f"/api/movies/{movie_id}"}, id=movie_id)
 
     @http("GET", "/api/movies/<movie_id>")
@@ -61,11 +61,11 @@ class Movies(Resource):
     @http("PUT", "/api/movies/<movie_id>")
     def update_movie(self, request: Request, movie_id: str) -> Response:
         actor = self.actor(request)
-        self.movies.update(row_id(movie_id), request.json_body(), actor)
+        self.movies.update(row_id(movie_id), request.json_body(), actor, request.idempotency_key)
         return message("Movie updated successfully")
 
     @http("DELETE", "/api/movies/<movie_id>")
     def delete_movie(self, request: Request, movie_id: str) -> Response:
         actor = self.actor(request)
-        self.movies.delete(row_id(movie_id), actor)
+        self.movies.delete(row_id(movie_id), actor, request.idempotency_key)
         return message("Movie deleted successfully")

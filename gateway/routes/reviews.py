@@ -12,7 +12,8 @@ class Reviews(Resource):
     @http("POST", "/api/movies/<movie_id>/reviews")
     def create_review(self, request: Request, movie_id: str) -> Response:
         actor = self.actor(request)
-        review_id = self.movies.create_review(row_id(movie_id), request.json_body(), actor)
+        body, key = request.json_body(), request.idempotency_key
+        review_id = self.movies.create_review(row_id(movie_id), body, actor, key)
         return message("Review created", 201, {"Location": f"/api/reviews/{review_id}"}, id=review_id)
 
     @http("GET", "/api/movies/<movie_id>/reviews")
@@ -30,21 +31,23 @@ class Reviews(Resource):
     @http("PUT", "/api/reviews/<review_id>")
     def update_review(self, request: Request, review_id: str) -> Response:
         actor = self.actor(request)
-        self.movies.update_review(row_id(review_id), request.json_body(), actor)
+        self.movies.update_review(row_id(review_id), request.json_body(), actor, request.idempotency_key)
         return message("Review updated successfully")
 
     @http("DELETE", "/api/reviews/<review_id>")
     def delete_review(self, request: Request, review_id: str) -> Response:
         actor = self.actor(request)
-        self.movies.delete_review(row_id(review_id), actor)
+        self.movies.delete_review(row_id(review_id), actor, request.idempotency_key)
         return message("Review deleted successfully")
 
     @http("PUT", "/api/reviews/<review_id>/like")
     def like_review(self, request: Request, review_id: str) -> Response:
         actor = self.actor(request)
-        return json_response({"likes": self.movies.like(row_id(review_id), actor)})
+        likes = self.movies.like(row_id(review_id), actor, request.idempotency_key)
+        return json_response({"likes": likes})
 
     @http("DELETE", "/api/reviews/<review_id>/like")
     def unlike_review(self, request: Request, review_id: str) -> Response:
         actor = self.actor(request)
-        return json_response({"likes": self.movies.unlike(row_id(review_id), actor)})
+        likes = self.movies.unlike(row_id(review_id), actor, request.idempotency_key)
+        return json_response({"likes": likes})

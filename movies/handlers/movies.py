@@ -1,14 +1,17 @@
 """Use cases of movies."""
 
-from datetime import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Row
+from sqlalchemy.orm import Session
 
 from broker import outbox
 from broker.database import Transaction
 from broker.errors import Forbidden, NotFound
 from broker.events import MovieCreated, MovieDeleted, MovieUpdated
+from broker.idempotency import Write
 from movies import commands, presentation
 from movies.domain import Actor, Aggregate
 from movies.storage import movies as storage
@@ -26,6 +29,17 @@ class Cache(Protocol):
     def put(self, key: str | None, page: Any) -> None: ...
 
     def invalidate(self) -> None: ...
+
+
+@contextmanager
+def changing(transaction: Transaction, cache: Cache) -> Iterator[Session]:
+    """A transaction after which no page of before stands.
+
+    Also where a repetition wrote nothing: whoever did the first write may have died before it came to this.
+    """
+    with transaction() as session:
+        yield session
+    cache.invalidate()
 
 
 def get(transaction: Transaction, movie_id: int) -> dict[str, Any]:
@@ -66,13 +80,14 @@ def create(
     cache: Cache,
     command: commands.CreateMovie,
     actor: Actor,
-    now: datetime,
+    write: Write,
 ) -> int:
-    with transaction() as session:
-        row = storage.add(session, command.model_dump(), actor.id, now)
-        outbox.record(session, presentation.movie_event(MovieCreated, row, row.version), now)
-    cache.invalidate()
-    return int(row.id)
+    with changing(transaction, cache) as session:
+        if earlier := write.claim(session):
+            return int(earlier.answer)
+        row = storage.add(session, command.model_dump(), actor.id, write.now)
+        outbox.record(session, presentation.movie_event(MovieCreated, row, row.version), write.now)
+        return write.settle(session, int(row.id))
 
 
 def update(
@@ -81,26 +96,28 @@ def update(
     movie_id: int,
     command: commands.UpdateMovie,
     actor: Actor,
-    now: datetime,
+    write: Write,
 ) -> None:
     changes = command.changes()
-    with transaction() as session:
+    with changing(transaction, cache) as session:
+        if write.claim(session):
+            return
         before = _changeable(storage.lock(session, movie_id), actor)
-        storage.change(session, before, changes, now)
+        storage.change(session, before, changes, write.now)
         prior = changes.get("rating", before.prior)
         version = storage.save_aggregate(session, movie_id, prior, aggregate(before))
         after = known(storage.get(session, movie_id))
-        outbox.record(session, presentation.movie_event(MovieUpdated, after, version), now)
-    cache.invalidate()
+        outbox.record(session, presentation.movie_event(MovieUpdated, after, version), write.now)
 
 
-def delete(transaction: Transaction, cache: Cache, movie_id: int, actor: Actor, now: datetime) -> None:
+def delete(transaction: Transaction, cache: Cache, movie_id: int, actor: Actor, write: Write) -> None:
     """Its reviews go with it; `movie_deleted` stands for them all."""
-    with transaction() as session:
+    with changing(transaction, cache) as session:
+        if write.claim(session):
+            return
         row = _changeable(storage.lock(session, movie_id), actor)
         storage.remove(session, movie_id)
-        outbox.record(session, presentation.movie_event(MovieDeleted, row, row.version + 1), now)
-    cache.invalidate()
+        outbox.record(session, presentation.movie_event(MovieDeleted, row, row.version + 1), write.now)
 
 
 def known(row: Row[Any] | None) -> Row[Any]:

@@ -9,10 +9,11 @@ from sqlalchemy.orm import Session
 from broker import outbox
 from broker.database import Transaction
 from broker.errors import Conflict, Forbidden, NotFound
-from broker.events import ReviewCreated, ReviewDeleted, ReviewUpdated
+from broker.events import Envelope, ReviewCreated, ReviewDeleted, ReviewUpdated
+from broker.idempotency import Write, first_time
 from movies import commands, domain, presentation
 from movies.domain import Actor
-from movies.handlers.movies import Cache, aggregate, known
+from movies.handlers.movies import Cache, aggregate, changing, known
 from movies.storage import movies as movie_storage
 from movies.storage import reviews as storage
 
@@ -25,18 +26,19 @@ def create(
     movie_id: int,
     command: commands.CreateReview,
     actor: Actor,
-    now: datetime,
+    write: Write,
 ) -> int:
-    with transaction() as session:
+    with changing(transaction, cache) as session:
+        if earlier := write.claim(session):
+            return int(earlier.answer)
         movie = known(movie_storage.lock(session, movie_id))
-        review = storage.add(session, movie_id, actor, command.model_dump(), now)
+        review = storage.add(session, movie_id, actor, command.model_dump(), write.now)
         if review is None:
             raise Conflict("You have already reviewed this movie")
-        after = aggregate(movie).with_review(command.rating, now)
+        after = aggregate(movie).with_review(command.rating, write.now)
         version = movie_storage.save_aggregate(session, movie_id, movie.prior, after)
-        outbox.record(session, presentation.review_event(ReviewCreated, review, movie, version), now)
-    cache.invalidate()
-    return int(review.id)
+        outbox.record(session, presentation.review_event(ReviewCreated, review, movie, version), write.now)
+        return write.settle(session, int(review.id))
 
 
 def update(
@@ -45,22 +47,25 @@ def update(
     review_id: int,
     command: commands.UpdateReview,
     actor: Actor,
-    now: datetime,
+    write: Write,
 ) -> None:
     changes = command.changes()
-    with transaction() as session:
+    with changing(transaction, cache) as session:
+        if write.claim(session):
+            return
         movie, before = _locked(session, review_id)
         if before.user_id != actor.id:
             raise Forbidden("Only its writer may change a review")
-        review = storage.change(session, review_id, changes, now)
+        review = storage.change(session, review_id, changes, write.now)
         after = aggregate(movie).with_rating_changed(before.rating, review.rating)
         version = movie_storage.save_aggregate(session, movie.id, movie.prior, after)
-        outbox.record(session, presentation.review_event(ReviewUpdated, review, movie, version), now)
-    cache.invalidate()
+        outbox.record(session, presentation.review_event(ReviewUpdated, review, movie, version), write.now)
 
 
-def delete(transaction: Transaction, cache: Cache, review_id: int, actor: Actor, now: datetime) -> None:
-    with transaction() as session:
+def delete(transaction: Transaction, cache: Cache, review_id: int, actor: Actor, write: Write) -> None:
+    with changing(transaction, cache) as session:
+        if write.claim(session):
+            return
         movie, review = _locked(session, review_id)
         if not actor.may_delete_review(review.user_id):
             raise Forbidden("Only its writer, moderators and admins may delete a review")
@@ -70,8 +75,7 @@ def delete(transaction: Transaction, cache: Cache, review_id: int, actor: Actor,
             popularity = domain.popularity(storage.moments(session, movie.id))
         after = aggregate(movie).without_review(review.rating, popularity)
         version = movie_storage.save_aggregate(session, movie.id, movie.prior, after)
-        outbox.record(session, presentation.review_event(ReviewDeleted, review, movie, version), now)
-    cache.invalidate()
+        outbox.record(session, presentation.review_event(ReviewDeleted, review, movie, version), write.now)
 
 
 def get(transaction: Transaction, review_id: int) -> dict[str, Any]:
@@ -104,25 +108,33 @@ def ratings(transaction: Transaction, movie_id: int) -> dict[str, int]:
     return {str(rating): counts.get(rating, 0) for rating in range(1, 11)}
 
 
-def like(transaction: Transaction, review_id: int, actor: Actor, *, wanted: bool) -> int:
+def like(transaction: Transaction, review_id: int, actor: Actor, write: Write, *, wanted: bool) -> int:
     """The review's likes after the actor's is there (`wanted`) or gone."""
     with transaction() as session:
+        if earlier := write.claim(session):
+            return int(earlier.answer)
         review = _known(storage.get(session, review_id, lock=True))
         if review.user_id == actor.id:
             raise Forbidden("You may not like your own review")
         change = storage.like if wanted else storage.unlike
-        return change(session, review_id, actor.id)
+        return write.settle(session, change(session, review_id, actor.id))
 
 
-def rename_reviewer(transaction: Transaction, user_id: int, username: str, version: int) -> None:
+def rename_reviewer(transaction: Transaction, event: Envelope, now: datetime) -> None:
+    """A user has another name, or another role, which is nothing to us."""
+    user, version = event.data["user"], event.data["version"]
     with transaction() as session:
-        storage.know_reviewer(session, user_id, username, version)
+        if first_time(session, "rename_reviewer", event.id, now):
+            storage.know_reviewer(session, user["id"], user["username"], version)
 
 
-def forget_user(transaction: Transaction, user_id: int) -> None:
+def forget_user(transaction: Transaction, event: Envelope, now: datetime) -> None:
+    """An account is gone: what it wrote stays, unsigned."""
+    user_id = event.data["user"]["id"]
     with transaction() as session:
-        storage.unsign(session, user_id)
-        movie_storage.disown(session, user_id)
+        if first_time(session, "forget_user", event.id, now):
+            storage.unsign(session, user_id)
+            movie_storage.disown(session, user_id)
 
 
 def _locked(session: Session, review_id: int) -> tuple[Row[Any], Row[Any]]:

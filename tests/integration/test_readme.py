@@ -36,6 +36,7 @@ from tests.processes import ROOT, Process, free_port, wait_until
 from tests.servers import ServerUrls
 
 WALK = "From register to review"
+TWICE = "Sending a request twice"
 LISTENERS = "Listening to a room"
 EVENTS = "Listening to events"
 OPERATORS = "Moderators and admins"
@@ -47,6 +48,7 @@ DEADLINE_SECONDS = 30
 RUN_BY = {
     ("Movie review platform", "sh"): "test_standalone.py runs the one, .ci/run the other",
     (WALK, "sh"): "test_the_curl_walk_ends_with_the_review_counted",
+    (TWICE, "sh"): "test_a_request_sent_twice_is_done_once",
     (LISTENERS, "python"): "test_the_python_listener_prints_each_review_of_room_42_once",
     (LISTENERS, "js"): "test_the_javascript_listener_prints_each_review_of_room_42_once",
     (OPERATORS, "sh"): "test_set_role_makes_an_admin_…, test_the_shell_reaches_every_service",
@@ -79,6 +81,15 @@ def test_the_curl_walk_ends_with_the_review_counted(embedded: Embedded) -> None:
     assert len(popular["data"]) == 3
     assert movie["id"] in {each["id"] for each in popular["data"]} or popular["data"][-1]["review_count"] > 0
     assert movie["id"] in {each["id"] for each in found["data"]}
+
+
+def test_a_request_sent_twice_is_done_once(embedded: Embedded) -> None:
+    name = f"alice-{uuid.uuid4().hex[:12]}"
+    walk = block(WALK, "sh").replaced({"alice": name}).replace("http://localhost:8000", embedded.gateways[0])
+    first, second, other = documents(bash(walk + block(TWICE, "sh").code))[-3:]
+    assert first["message"] == "Movie created"
+    assert second == first
+    assert set(other["errors"]) == {"Idempotency-Key"}
 
 
 # --- rooms

@@ -10,6 +10,7 @@ import pytest
 from auth import commands, domain, handlers
 from auth.providers import ScryptHasher
 from broker.errors import Unauthenticated
+from broker.idempotency import Write
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -48,7 +49,7 @@ def test_for_an_unknown_email_a_hash_is_checked_too() -> None:
     settings = domain.TokenSettings(lifetime=60, secret="")
     command = commands.Login(email="nobody@example.com", password="whatever")
     with pytest.raises(Unauthenticated, match="Invalid email or password"):
-        handlers.login(transaction, hasher, settings, command, NOW)
+        handlers.login(transaction, hasher, settings, command, Write(NOW))
     assert hasher.checked == [None]
 
 
