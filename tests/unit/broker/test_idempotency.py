@@ -17,7 +17,7 @@ values = st.recursive(
     max_leaves=8,
 )
 bodies = st.dictionaries(st.text(), values, max_size=5)
-keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=255)
+keys = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40)
 
 
 def turned_round(value: Any) -> Any:
