@@ -13,6 +13,7 @@ from tests.chaos import report
 from tests.chaos.report import Result
 from tests.chaos.scenarios import alarm, frozen, kills, midcall, outages, rolling
 from tests.chaos.stage import Stage
+from tests.servers import ServerFailed
 
 ENVIRONMENT = {"TOKEN_LIFETIME": "86400"}  # seconds: no token ends within a scenario
 SERVERS = ["RabbitMQ", "PostgreSQL", "Redis"]
@@ -94,7 +95,7 @@ def main() -> int:
     command = shlex.join(["python", "-m", "tests.chaos", *sys.argv[1:]])
     try:
         result = perform(options, command)
-    except AssertionError as error:
+    except (AssertionError, ServerFailed) as error:
         print(f"{options.scenario}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

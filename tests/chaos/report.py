@@ -69,18 +69,20 @@ class Result:
     command: str
     checks: list[Check] = field(default_factory=list)
     table: Table | None = None
+    details: list[Check] = field(default_factory=list)  # of the table's rows: listed only where they failed
     notes: list[str] = field(default_factory=list)
 
     @property
     def failed(self) -> list[Check]:
-        return [check for check in self.checks if not check.holds]
+        return [check for check in (*self.details, *self.checks) if not check.holds]
 
     def markdown(self) -> str:
         blocks = [_measured(self.command)]
         if self.table:
             blocks.append(self.table.markdown())
-        if self.checks:
-            rows = [check.row for check in self.checks]
+        listed = [*(check for check in self.details if not check.holds), *self.checks]
+        if listed:
+            rows = [check.row for check in listed]
             blocks.append(Table(["what", "promised", "measured", "held"], rows).markdown())
         blocks += self.notes
         return "\n\n".join(blocks)

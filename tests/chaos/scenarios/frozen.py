@@ -149,7 +149,7 @@ def case(callers: Callers, world: World, plan: Plan, which: Case, result: Result
     median, worst = statistics.median(liveness.seconds), max(liveness.seconds)
     longest = longest_answer(needing.attempts() + others.attempts())
     odd = [each.outcome for each in needing.attempts() + others.attempts() if not is_plain(each)]
-    result.checks += [
+    result.details += [
         Check.at_most(f"{name}: longest answer", ANSWER_SECONDS, longest, "s"),
         Check.none(f"{name}: answers other than 200, 201, 503, 504", odd),
         Check.at_most(f"{name}: /health/live, worst", LIVE_SECONDS, worst, "s", 3),

@@ -38,17 +38,20 @@ def run(stage: Stage, plan: Plan, seed: int, command: str) -> Result:
     with World.open(stage, users=users, movies=math.ceil(plan.kills * plan.at_once / users)) as world:
         began = time.monotonic()
         faults = Faults(stage, world.history, rng)
-        strike(world, plan, faults, rng)
-        return conclude(world, faults, Result("midcall", command), time.monotonic() - began)
+        in_flight = strike(world, plan, faults, rng)
+        result = conclude(world, faults, Result("midcall", command), time.monotonic() - began)
+        result.notes.append(f"Writes that had no answer yet at the moments of the kills: {in_flight}.")
+        return result
 
 
 def strike(
     world: World, plan: Plan, faults: Faults, rng: random.Random, movies: Sequence[int] | None = None
-) -> None:
+) -> int:
     """Kill one movies service after the other in mid-call; returns once all is acknowledged.
 
-    The reviews are of `movies`, or of all.
+    The reviews are of `movies`, or of all. Answers how many were in flight at the kills.
     """
+    in_flight = 0
     stage = world.stage
     pool_of_movies = [part for part in stage.deployment.parts if part.startswith("movies")]
     writes = world.pairs(rng, movies)
@@ -65,6 +68,7 @@ def strike(
                 for client, write in zip(clients, mine, strict=True)
             ]
             time.sleep(rng.uniform(0, LATEST_SECONDS))
+            in_flight += sum(not each.done() for each in asking)
             faults.strike(pool_of_movies[number % len(pool_of_movies)])
             for each in asking:
                 each.result()
@@ -73,3 +77,4 @@ def strike(
                 stage.say(f"{number + 1} of {plan.kills} kills, {world.history.acknowledged()} acknowledged")
     for client in clients:
         client.close()
+    return in_flight

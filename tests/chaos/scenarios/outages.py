@@ -133,7 +133,7 @@ def observe(world: World, absence: Absence, threads: int, rng: random.Random, re
     odd = [f"{each.kind}: {each.outcome}" for each in during if not allowed(each)]
     expected = "success" if absence.harmless else "200, 201, 503, 504"
     died = len(stage.ends) - ends
-    result.checks += [
+    result.details += [
         Check.none(f"{absence.name}: answers other than {expected}", odd),
         Check.at_most(f"{absence.name}: longest answer", ANSWER_SECONDS, longest, "s"),
         Check.at_most(f"{absence.name}: 99 % succeed after", RETURN_SECONDS, served, "s"),

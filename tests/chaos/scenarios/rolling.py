@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from dataclasses import dataclass
 
 from tests.chaos.history import REFUSED, Attempt, longest_answer, outcomes
@@ -47,14 +46,13 @@ def run(stage: Stage, plan: Plan, seed: int, command: str) -> Result:
         stage.say("settling")
         verdict = world.judge()
         attempts = world.history.attempts()
-    wrong = [f"{each.kind}: {each.outcome}" for each in attempts if is_error(each)]
+    wrong = [each for each in attempts if is_error(each)]
     result.table = Table(
         ("part", "exit code", "SIGTERM to exit", "errors of clients meanwhile", "ready again after"), rows
     )
     result.checks = [
-        Check.none("errors that a client saw", [f"{count} {what}" for what, count in Counter(wrong).items()]),
+        Check("errors that a client saw", "0", f"{len(wrong)} ({outcomes(wrong)})", not wrong),
         Check.at_most("longest time to an answer", ANSWER_SECONDS, longest_answer(attempts), "s"),
-        *result.checks,
         *judged(verdict),
         Check.survived(stage),
     ]
@@ -91,7 +89,7 @@ def restart(world: World, part: str, result: Result) -> list[str]:
         code, seconds = stage.terminate_process(old)
     ready = time.monotonic() - gone
     errors = [each for each in history.attempts(began) if is_error(each)]
-    result.checks += [
+    result.details += [
         Check.at_most(f"{part}: exit after SIGTERM", EXIT_SECONDS, seconds, "s"),
         Check(f"{part}: exit code", "0", "killed" if code is None else str(code), code == 0),
     ]
