@@ -6,7 +6,7 @@ CONFIG ?= config.yaml
 export CONFIG
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run migrate sample check format test test-unit test-integration test-contract lock clean
+.PHONY: help setup setup-dev run migrate sample check format test test-unit test-integration test-contract chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ test-integration: setup-dev ## run the tests on real servers
 
 test-contract: setup-dev ## run the contract's cases on the embedded default and the full deployment
 	$(BIN)/pytest tests/contract
+
+chaos: setup-dev ## faults on real servers under load, about 25 minutes; puts the tables into docs/reliability.md
+	@./tests/install_servers.sh
+	$(BIN)/python -m tests.chaos all --report docs/reliability.md
 
 lock: ## lock the newest versions that pyproject.toml admits, with hashes (needs uv)
 	@for extra in "requirements.lock:" "requirements-dev.lock:--group dev"; do \

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,15 @@ from tests.chaos.stage import Stage
 from tests.servers import ServerFailed
 
 ENVIRONMENT = {"TOKEN_LIFETIME": "86400"}  # seconds: no token ends within a scenario
+ALL = "all"
 SERVERS = ["RabbitMQ", "PostgreSQL", "Redis"]
 DEEDS = ["SIGKILL", "SIGSTOP"]
 # Each has a Plan, whose fields are named as the options are, and a `run(stage, plan, seed, command)`.
 SCENARIOS: dict[str, Any] = {
     "kills": kills,
-    "outages": outages,
-    "frozen": frozen,
     "midcall": midcall,
+    "frozen": frozen,
+    "outages": outages,
     "alarm": alarm,
     "rolling": rolling,
 }
@@ -50,33 +52,37 @@ def parser() -> argparse.ArgumentParser:
             name, parents=[common], help=what, description=what, formatter_class=formatter
         )
 
-    one = add("kills", "reviews through two gateways, and something killed or stopped every few seconds")
-    one.add_argument("--reviews", type=int, default=10_000, help="how many")
-    one.add_argument("--writers", type=int, default=16, help="clients that write at once")
-    one.add_argument("--every", type=float, default=3.0, help="seconds from one fault to the next")
-    one.add_argument("--freezes", type=float, default=0.2, help="share of SIGSTOP among the faults, 0 to 1")
-    one.add_argument("--auths", type=int, default=2, help="auth services")
+    add(ALL, "each of the following with its full figures, one after the other: some 25 minutes")
 
-    one = add("outages", "each server away for a while, under a mixed load")
-    one.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS, help="which")
-    one.add_argument("--deeds", nargs="+", choices=DEEDS, default=DEEDS, help="how")
-    one.add_argument("--seconds", nargs="+", type=float, default=[10.0, 60.0], help="for how long")
-    one.add_argument("--threads", type=int, default=8, help="clients")
+    scenario = add("kills", "reviews through two gateways, and something killed or stopped every few seconds")
+    scenario.add_argument("--reviews", type=int, default=10_000, help="how many")
+    scenario.add_argument("--writers", type=int, default=16, help="clients that write at once")
+    scenario.add_argument("--every", type=float, default=3.0, help="seconds from one fault to the next")
+    scenario.add_argument(
+        "--freezes", type=float, default=0.2, help="share of SIGSTOP among the faults, 0 to 1"
+    )
+    scenario.add_argument("--auths", type=int, default=2, help="auth services")
 
-    one = add("frozen", "calls at once that need a service which is dead or stands still")
-    one.add_argument("--calls", type=int, default=100, help="at once")
-    one.add_argument("--rounds", type=int, default=2, help="how often, while the service is away")
+    scenario = add("outages", "each server away for a while, under a mixed load")
+    scenario.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS, help="which")
+    scenario.add_argument("--deeds", nargs="+", choices=DEEDS, default=DEEDS, help="how")
+    scenario.add_argument("--seconds", nargs="+", type=float, default=[10.0, 60.0], help="for how long")
+    scenario.add_argument("--threads", type=int, default=8, help="clients")
 
-    one = add("midcall", "movies services killed while they work on writes")
-    one.add_argument("--kills", type=int, default=100, help="how many")
+    scenario = add("frozen", "calls at once that need a service which is dead or stands still")
+    scenario.add_argument("--calls", type=int, default=100, help="at once")
+    scenario.add_argument("--rounds", type=int, default=2, help="how often, while the service is away")
 
-    one = add("alarm", "a memory alarm of RabbitMQ, under a mixed load")
-    one.add_argument("--seconds", type=float, default=10.0, help="for how long")
-    one.add_argument("--threads", type=int, default=8, help="clients")
+    scenario = add("midcall", "movies services killed while they work on writes")
+    scenario.add_argument("--kills", type=int, default=100, help="how many")
 
-    one = add("rolling", "every process replaced, one after the other, under a mixed load")
-    one.add_argument("--clients", type=int, default=16, help="clients that keep their connections")
-    one.add_argument("--rounds", type=int, default=1, help="how often each process is replaced")
+    scenario = add("alarm", "a memory alarm of RabbitMQ, under a mixed load")
+    scenario.add_argument("--seconds", type=float, default=10.0, help="for how long")
+    scenario.add_argument("--threads", type=int, default=8, help="clients")
+
+    scenario = add("rolling", "every process replaced, one after the other, under a mixed load")
+    scenario.add_argument("--clients", type=int, default=16, help="clients that keep their connections")
+    scenario.add_argument("--rounds", type=int, default=1, help="how often each process is replaced")
     return whole
 
 
@@ -90,23 +96,43 @@ def perform(options: argparse.Namespace, command: str) -> Result:
         return result
 
 
-def main() -> int:
-    options = parser().parse_args()
-    command = shlex.join(["python", "-m", "tests.chaos", *sys.argv[1:]])
+def shown(words: Sequence[str]) -> str:
+    """The command line as a page may show it: without where things are put."""
+    kept = list(words)
+    for option in ("--report", "--keep"):
+        if option in kept:
+            del kept[kept.index(option) : kept.index(option) + 2]
+    return shlex.join(["python", "-m", "tests.chaos", *kept])
+
+
+def one(words: Sequence[str]) -> int:
+    """Run what a command line asks for; the exit code."""
+    options = parser().parse_args(words)
+    print(f"{options.scenario}:", file=sys.stderr)
     try:
-        result = perform(options, command)
+        result = perform(options, shown(words))
     except (AssertionError, ServerFailed) as error:
         print(f"{options.scenario}: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("\nbroken off; everything is ended", file=sys.stderr)
-        return 130
-    print(result.markdown(), flush=True)
+    print(f"## {options.scenario}\n\n{result.markdown()}\n", flush=True)
     if options.report:
         report.put_into(options.report, result)
     for check in result.failed:
         print(f"NOT HELD: {check.what}: {check.measured}, promised {check.promised}", file=sys.stderr)
     return 1 if result.failed else 0
+
+
+def main() -> int:
+    words = sys.argv[1:]
+    options = parser().parse_args(words)
+    try:
+        if options.scenario == ALL:
+            rest = [word for word in words if word != ALL]
+            return max([one([name, *rest]) for name in SCENARIOS])
+        return one(words)
+    except KeyboardInterrupt:
+        print("\nbroken off; everything is ended", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

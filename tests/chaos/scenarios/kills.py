@@ -14,7 +14,7 @@ from tests.chaos.report import ANSWER_SECONDS, Check, Result, counted, judged
 from tests.chaos.stage import Size, Stage
 from tests.chaos.world import World
 
-FREEZE_SECONDS = 2.0
+FREEZE_SECONDS = (1.0, 8.0)  # shorter and longer than what others take for death
 PROGRESS_SECONDS = 5.0
 
 
@@ -23,7 +23,7 @@ class Plan:
     reviews: int
     writers: int
     every: float  # seconds from one fault to the next
-    freezes: float  # share of the faults that are SIGSTOP for FREEZE_SECONDS instead of SIGKILL
+    freezes: float  # share of the faults that are SIGSTOP instead of SIGKILL
     auths: int
 
     @property
@@ -44,7 +44,7 @@ def run(stage: Stage, plan: Plan, seed: int, command: str) -> Result:
         while not writers.join(0.1):
             stage.replace_the_ended()
             if time.monotonic() >= next_fault:
-                freeze = FREEZE_SECONDS if rng.random() < plan.freezes else 0
+                freeze = rng.uniform(*FREEZE_SECONDS) if rng.random() < plan.freezes else 0
                 faults.strike(faults.any_victim(), freeze)
                 next_fault = max(next_fault + plan.every, time.monotonic())
             if time.monotonic() >= next_word:
