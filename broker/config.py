@@ -38,6 +38,13 @@ class Settings(BaseModel):
     DATA_FOLDER: Annotated[Text, Field(min_length=1)] = "var"
     GATEWAY_HOST: Text = "127.0.0.1"
     GATEWAY_PORT: Port = 8000
+    GATEWAY_CONNECTIONS: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    GATEWAY_HEADERS_TIMEOUT: Seconds = 10
+    GATEWAY_BODY_TIMEOUT: Seconds = 10
+    GATEWAY_SEND_TIMEOUT: Seconds = 30
+    GATEWAY_IDLE_TIMEOUT: Seconds = 75
+    GATEWAY_START_TIMEOUT: Seconds = 10
+    GATEWAY_STOP_GRACE: Seconds = 2
     NOTIFIER_HOST: Text = "127.0.0.1"
     NOTIFIER_PORT: Port = 8001
     NOTIFIER_ORIGINS: Text = ""

@@ -1,28 +1,35 @@
 """What Nameko injects into the gateway."""
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import eventlet
+from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider
 
 from broker import config
-from broker.errors import DeadlineExceeded
-from broker.rpc_client import call, open_connection
+from broker.link import Link
+from broker.rpc import RpcClient
 from broker.tokens import Identity, ReadingAllowance, TokenVerifier
 
 _log = logging.getLogger(__name__)
 
-FIRST_LOAD_RETRY_SECONDS = 0.5
+READ_AGAIN_SECONDS = 0.5  # after a reading that failed
+# A reading that somebody waits for, a request or a gateway that starts: it must leave them time, and one that
+# was asked for before auth was there is never answered.
+SHORT_READING_SECONDS = 2.0
 
 
 class Identities:
     """Who a bearer token speaks for, by keys and a deny-list that are kept up to date in the background."""
 
-    def __init__(self, settings: config.Settings) -> None:
+    def __init__(self, read: Callable[[float], Mapping[str, Any]], refresh_seconds: float) -> None:
+        """`read(seconds)` answers auth's `verification` within so many seconds, or raises PlatformError."""
         self.verifier = TokenVerifier()
-        self._settings = settings
+        self._read = read
+        self._refresh_seconds = refresh_seconds
         self._allowance = ReadingAllowance()
+        self._due = Semaphore(0)
 
     def identify(self, token: str) -> Identity:
         """Raises Unauthenticated, and ServiceUnavailable while nothing has been loaded yet."""
@@ -33,37 +40,50 @@ class Identities:
     def refresh(self) -> bool:
         """Read keys, deny-list and staff from auth; answers whether that went well."""
         try:
-            # The deadline of the call bounds the wait for an answer; this one bounds all of it.
-            with (
-                eventlet.Timeout(self._settings.RPC_TIMEOUT + 1, DeadlineExceeded),
-                open_connection(self._settings.AMQP_URI, self._settings.TRANSPORT_OPTIONS) as connection,
-            ):
-                self.verifier.load(call(connection, "auth.verification", seconds=self._settings.RPC_TIMEOUT))
+            self.verifier.load(self._read(SHORT_READING_SECONDS))
         except Exception as error:  # whatever it is, what was read before still stands
             _log.warning("keys and deny-list could not be read from auth: %s", error)
             return False
         return True
 
+    def refresh_soon(self) -> None:
+        """In the background: what auth announced while nobody listened is not known here."""
+        self._due.release()
+
     def keep_fresh(self) -> None:
-        """Read them at once, and again on a timer, for ever."""
-        while not self.refresh():
-            eventlet.sleep(FIRST_LOAD_RETRY_SECONDS)
+        """Read them whenever the link opens, and again on a timer, for ever."""
+        pause = READ_AGAIN_SECONDS
         while True:
-            eventlet.sleep(self._settings.REVOCATION_REFRESH)
-            self.refresh()
+            self._due.acquire(timeout=pause)
+            pause = self._refresh_seconds if self.refresh() else READ_AGAIN_SECONDS
 
 
 class IdentityProvider(DependencyProvider):
-    """Injects Identities, which all workers of the process share."""
+    """Injects Identities, which all requests share."""
+
+    link = Link()
+    client = RpcClient()
 
     def setup(self) -> None:
-        self.identities = Identities(config.settings(self.container.config))
+        settings = config.settings(self.container.config)
+        self.identities = Identities(
+            lambda seconds: self.client.call(
+                "auth.verification", [], {}, min(seconds, settings.RPC_TIMEOUT / 2)
+            ),
+            settings.REVOCATION_REFRESH,
+        )
+        self.link.watch(opened=self.identities.refresh_soon)
 
     def start(self) -> None:
         self.thread = self.container.spawn_managed_thread(self.identities.keep_fresh)
 
     def stop(self) -> None:
         self.thread.kill()
+
+    def why_not_ready(self) -> str | None:
+        if not self.link.is_open:
+            return "The broker is not connected"
+        return None if self.identities.verifier.loaded else "Sign-in cannot be checked yet"
 
     def get_dependency(self, worker_ctx: Any) -> Identities:  # noqa: ARG002
         return self.identities

@@ -9,12 +9,11 @@ from wsgiref.types import WSGIEnvironment
 
 import orjson
 import werkzeug.wrappers
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.exceptions import UnsupportedMediaType
 
 from broker.errors import Invalid, Unauthenticated
 from broker.validation import check_id, check_key
 
-BODY_BYTES = 1024 * 1024
 # No field of ours holds more than a list; orjson reads 1,023 levels, which other JSON libraries cannot write.
 MOST_LEVELS = 32
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,100}")
@@ -24,6 +23,7 @@ class Request(werkzeug.wrappers.Request):
     """Werkzeug's request, and what ours hold: a JSON object, a bearer token, an id."""
 
     path_values: dict[str, Any]
+    raw_body = b""
 
     @classmethod
     def of(cls, environ: WSGIEnvironment) -> "Request":
@@ -47,13 +47,13 @@ class Request(werkzeug.wrappers.Request):
     def json_body(self) -> dict[str, Any]:
         """The body as a JSON object.
 
-        Raises UnsupportedMediaType (415) for another content type, RequestEntityTooLarge (413), and Invalid
-        for what is no JSON, or no object, or holds what no JSON may: NaN, broken UTF-8, lone surrogates.
+        Raises UnsupportedMediaType (415) for another content type, and Invalid for what is no JSON, or no
+        object, or holds what no JSON may: NaN, broken UTF-8, lone surrogates.
         """
         if self.mimetype != "application/json":
             raise UnsupportedMediaType
         try:
-            body = orjson.loads(self._body())
+            body = orjson.loads(self.raw_body)
         except orjson.JSONDecodeError as error:
             raise Invalid(
                 "The body is not valid JSON", {"body": f"is not valid JSON: {error.msg}"}
@@ -62,19 +62,6 @@ class Request(werkzeug.wrappers.Request):
             raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
         if _is_deeper(body, MOST_LEVELS):
             raise Invalid("The body is nested too deeply", {"body": "is nested too deeply"})
-        return body
-
-    def _body(self) -> bytes:
-        # eventlet's stream ends with the body, be it of a known length or in chunks; werkzeug reads nothing
-        # of one in chunks, or a part of it without a word.
-        if (self.content_length or 0) > BODY_BYTES:
-            raise RequestEntityTooLarge
-        try:
-            body: bytes = self.environ["wsgi.input"].read(BODY_BYTES + 1)
-        except (ValueError, OSError) as error:
-            raise Invalid("The body did not arrive whole", {"body": "did not arrive whole"}) from error
-        if len(body) > BODY_BYTES:
-            raise RequestEntityTooLarge
         return body
 
     def parameters(self) -> dict[str, str]:

@@ -26,10 +26,14 @@ SENTENCES = {
     400: "The request is not valid",
     404: "There is nothing at this address",
     405: "This address does not take this method",
+    408: "The request took too long to arrive",
     413: "The body is too large: 1 MiB at most",
     414: "The address is too long",
     415: "The body must be JSON, with Content-Type: application/json",
-    431: "There are too many headers",
+    431: "The headers are too large",
+    501: "Transfer-Encoding can be chunked and nothing else",
+    503: "There are too many connections; try again soon",
+    505: "The protocol must be HTTP/1.1",
 }
 INTERNAL = "Something went wrong on our side"
 RETRY_SECONDS = "1"

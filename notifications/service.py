@@ -48,6 +48,7 @@ class Notifier:
         self._rooms = SocketRooms(self._server, self._peers)
         self._seen = Seen()
         self._runner: web.AppRunner | None = None
+        self._stopping = False
 
     async def start(self) -> None:
         """Listen, then hear the broker's events: returns when both work, or after START_SECONDS without a
@@ -77,9 +78,13 @@ class Notifier:
             await asyncio.wait_for(self._hearing.wait(), START_SECONDS)
 
     async def stop(self) -> None:
-        """Stop hearing, close every socket (clients may connect elsewhere at once), and end the threads."""
+        """Stop listening and hearing, close every socket, and end the threads."""
+        self._stopping = True
         if self._runner is None:
             return
+        # First of all: a client whose socket is closed connects again at once, and must not come back here.
+        for site in list(self._runner.sites):
+            await site.stop()
         self._consumer.stop()
         self._tokens.stop()
         self._peers.stop()
@@ -113,6 +118,8 @@ class Notifier:
         return web.json_response({"status": "OK"})
 
     async def _ready(self, _: web.Request) -> web.Response:
+        if self._stopping:
+            return web.json_response({"message": "The notifier is stopping"}, status=503)
         if not self._hearing.is_set():
             return web.json_response({"message": "The broker is not connected"}, status=503)
         if not self._tokens.loaded:

@@ -4,11 +4,12 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from broker.errors import Unavailable
+from broker.errors import ServiceUnavailable, Unavailable
 from gateway.http import http
 from gateway.requests import Request
 from gateway.responses import json_response
 from gateway.routes.resource import Resource
+from gateway.server import FrontDoor
 
 
 def status_response(service: Any) -> Response:
@@ -21,6 +22,14 @@ def status_response(service: Any) -> Response:
 
 
 class Status(Resource):
+    front_door = FrontDoor()
+
     @http("GET", "/health/live")
     def show_liveness(self, request: Request) -> Response:  # noqa: ARG002
+        return json_response({"status": "OK"})
+
+    @http("GET", "/health/ready")
+    def show_readiness(self, request: Request) -> Response:  # noqa: ARG002
+        for reason in self.front_door.reasons_not_to_serve():
+            raise ServiceUnavailable(reason)
         return json_response({"status": "OK"})

@@ -1,0 +1,54 @@
+"""The WSGI application: finds the route, and turns what goes wrong on the way into JSON."""
+
+import logging
+import time
+from collections.abc import Iterable
+from urllib.parse import quote
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map
+
+from broker.errors import PlatformError
+from gateway.protocol import CONNECTION
+from gateway.requests import Request
+from gateway.responses import failure
+
+_log = logging.getLogger(__name__)
+_access = logging.getLogger("gateway.access")
+
+
+class JsonApplication:
+    """Every answer is JSON, also the ones that no route gives."""
+
+    def __init__(self, url_map: Map) -> None:
+        """The endpoints of `url_map` answer `handle_request(request)`."""
+        url_map.merge_slashes = False
+        self._url_map = url_map
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        began = time.monotonic()
+        request = Request.of(environ)
+        try:
+            # Before anything else, so that whoever answers never waits for the client.
+            request.raw_body = environ[CONNECTION].receive_body()
+            provider, path_values = self._url_map.bind_to_environ(environ).match()
+            request.path_values = dict(path_values)
+            response = provider.handle_request(request)
+        except (HTTPException, PlatformError) as error:
+            response = failure(error, request.request_id)
+        except Exception as error:
+            _log.exception("%s %s failed: request %s", request.method, request.path, request.request_id)
+            response = failure(error, request.request_id)
+        response.headers["X-Request-ID"] = request.request_id
+        milliseconds = (time.monotonic() - began) * 1000
+        # The path as it may stand in a log, without the query, which may hold what people search for.
+        _access.info(
+            "%s %s %s %.0f ms %s",
+            request.method,
+            quote(request.path),
+            response.status_code,
+            milliseconds,
+            request.request_id,
+        )
+        return response(environ, start_response)
