@@ -147,13 +147,19 @@ class FullDeployment:
         come in any number.
         """
         role, _, number = part.rpartition("-")
-        nameko = [PROGRAMS / "nameko", "run", "--config", "config.yaml", f"{role}.service"]
         if role == "notifications":
             port = {"NOTIFIER_PORT": str(self._notifier_ports[int(number)])}
             return self.start_process(part, [PROGRAMS / "python", "-m", "notifications"], port)
         if role == "gateway":
-            return self.start_process(part, nameko, {"GATEWAY_PORT": str(self._gateway_ports[int(number)])})
-        return self.start_process(part, nameko, {})
+            return self.start_service(
+                role, int(number), {"GATEWAY_PORT": str(self._gateway_ports[int(number)])}
+            )
+        return self.start_service(role, int(number), {})
+
+    def start_service(self, service: str, number: int, more: Mapping[str, str]) -> Process:
+        """Start a Nameko service as `<service>-<number>`, with more in its environment."""
+        command = [PROGRAMS / "nameko", "run", "--config", "config.yaml", f"{service}.service"]
+        return self.start_process(f"{service}-{number}", command, more)
 
     def process(self, part: str) -> Process:
         """The one that was last started under that name."""
