@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.chaos.stage import Size, Stage
 from tests.platforms import Embedded, FullDeployment, Platform
 from tests.servers import PrivateServers, ServerUrls
 
@@ -40,6 +41,14 @@ def full_deployment(
         yield deployment
     finally:
         deployment.stop()
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Two gateways and two movies services on servers of their own, all of which a test may hurt."""
+    with Stage.open(Size(notifiers=1), folder=tmp_path_factory.mktemp("stage")) as stage:
+        yield stage
+        stage.deployment.stop()
 
 
 @pytest.fixture(scope="session")

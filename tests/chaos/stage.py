@@ -62,7 +62,9 @@ class Stage:
 
     @classmethod
     @contextmanager
-    def open(cls, size: Size, *, folder: Path | None = None, environment: dict[str, str]) -> Iterator[Self]:
+    def open(
+        cls, size: Size, *, folder: Path | None = None, environment: dict[str, str] | None = None
+    ) -> Iterator[Self]:
         """Started, with PostgreSQL durable; ended with all its processes however the `with` is left.
 
         `folder`, if given, keeps the logs of the services.
@@ -81,7 +83,7 @@ class Stage:
                 notifiers=size.notifiers,
                 auths=size.auths,
             )
-            deployment.environment |= environment
+            deployment.environment |= environment or {}
             try:
                 deployment.start()
                 yield cls(servers, deployment)

@@ -85,14 +85,15 @@ class World:
         )
 
     def judge(self) -> Verdict:
-        """The checker's word on everything that was written, once it has settled."""
+        """The checker's word on everything that was written of these movies, once it has settled."""
         self.settle()
+        known = set(self.movies)
         return check(
             Observed(
                 writes=self.history.writes(),
                 rows=self._rows(),
                 served=self._served(),
-                arrivals=self.recorder.arrivals,
+                arrivals=[each for each in self.recorder.arrivals if each.movie in known],
                 heard={name: listener.heard.copy() for name, listener in self.listeners.items()},
                 rooms=self.rooms,
                 aggregates=self._aggregates(),
@@ -113,7 +114,8 @@ class World:
 
     def _rows(self) -> list[ReviewRow]:
         with self.stage.database("movies") as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT id, user_id, movie_id, rating FROM reviews ORDER BY id")
+            query = "SELECT id, user_id, movie_id, rating FROM reviews WHERE movie_id = ANY(%s) ORDER BY id"
+            cursor.execute(query, [self.movies])
             return [ReviewRow(*row) for row in cursor.fetchall()]
 
     def _served(self) -> list[int]:

@@ -1,17 +1,17 @@
-"""Servers and services that die, on a deployment of its own: plain failures meanwhile, nothing lost after."""
+"""Servers and services that die, on the deployment for that: plain failures meanwhile, nothing lost after."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from tests.chaos.stage import Stage
 from tests.clients import Account, Api, Listener, sign_up
-from tests.platforms import FullDeployment, connect
+from tests.platforms import FullDeployment
 from tests.processes import wait_until
-from tests.servers import Postgres, PrivateServers, RabbitMq, Redis
+from tests.servers import Postgres, RabbitMq, Redis
 
 RETURN_SECONDS = 35
 
@@ -53,19 +53,10 @@ class Outages:
 
 
 @pytest.fixture(scope="module")
-def outages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Outages]:
-    with PrivateServers(environment={}) as servers:
-        deployment = FullDeployment(servers.urls, tmp_path_factory.mktemp("outages"), movies=2)
-        try:
-            deployment.start()
-            owner = sign_up(deployment.gateways[0])
-            assert servers.postgres
-            assert servers.redis
-            assert servers.rabbitmq
-            movie = owner.api.create_movie()
-            yield Outages(deployment, servers.postgres, servers.redis, servers.rabbitmq, owner, movie)
-        finally:
-            deployment.stop()
+def outages(stage: Stage) -> Outages:
+    owner = sign_up(stage.gateways[0])
+    movie = owner.api.create_movie()
+    return Outages(stage.deployment, stage.postgres, stage.redis, stage.rabbitmq, owner, movie)
 
 
 def test_without_postgresql_the_status_says_so_and_the_rest_is_503(outages: Outages) -> None:
@@ -114,18 +105,10 @@ def test_a_frozen_rabbitmq_keeps_nobody_waiting_for_ever(outages: Outages) -> No
     outages.wait_until_served()
 
 
-def test_another_relay_takes_over_when_its_holder_is_killed(outages: Outages) -> None:
-    connection = connect(outages.deployment.databases.movies)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
-            " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
-        )
-        (name,) = cursor.fetchone() or ("nobody",)
-    connection.close()
-    holder = next(each for each in outages.deployment.processes if name.endswith(f" {each.pid}"))
-    outages.deployment.processes.remove(holder)
-    holder.signal(signal.SIGKILL)
-    holder.wait()
+def test_another_relay_takes_over_when_its_holder_is_killed(outages: Outages, stage: Stage) -> None:
+    holder = stage.relay_holder()
+    assert holder is not None
+    stage.kill(holder)
     outages.wait_until_served()
     outages.assert_reviews_are_heard()
+    stage.wait_for_instances("movies", 2)

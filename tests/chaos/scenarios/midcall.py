@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 
 from tests.chaos.client import Client
 from tests.chaos.faults import Faults
+from tests.chaos.history import History
 from tests.chaos.load import keep_asking
 from tests.chaos.report import Result
 from tests.chaos.scenarios.kills import conclude
@@ -19,7 +21,7 @@ from tests.chaos.world import World
 
 USERS = 20
 INSTANCES = 3
-LATEST_SECONDS = 0.015  # of the kill, after the writes were sent
+SHORTEST_SECONDS = 0.015  # that a review is taken to need
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def strike(
                 threads.submit(keep_asking, client, write, random.Random(rng.random()))
                 for client, write in zip(clients, mine, strict=True)
             ]
-            time.sleep(rng.uniform(0, LATEST_SECONDS))
+            time.sleep(rng.uniform(0, usual_seconds(world.history)))
             in_flight += sum(not each.done() for each in asking)
             faults.strike(pool_of_movies[number % len(pool_of_movies)])
             for each in asking:
@@ -78,3 +80,9 @@ def strike(
     for client in clients:
         client.close()
     return in_flight
+
+
+def usual_seconds(history: History) -> float:
+    """How long a review takes on this machine: a kill at any moment of it is one in mid-call."""
+    last = [attempt.seconds for attempt in history.attempts() if attempt.succeeded][-50:]
+    return max(SHORTEST_SECONDS, statistics.median(last)) if last else SHORTEST_SECONDS
