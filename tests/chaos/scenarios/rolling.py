@@ -48,7 +48,8 @@ def run(stage: Stage, plan: Plan, seed: int, command: str) -> Result:
         attempts = world.history.attempts()
     wrong = [each for each in attempts if is_error(each)]
     result.table = Table(
-        ("part", "exit code", "SIGTERM to exit", "errors of clients meanwhile", "ready again after"), rows
+        ("part", "exit code", "SIGTERM to exit", "errors of clients meanwhile", "the new one is ready after"),
+        rows,
     )
     result.checks = [
         Check("errors that a client saw", "0", f"{len(wrong)} ({outcomes(wrong)})", not wrong),
@@ -77,17 +78,18 @@ def restart(world: World, part: str, result: Result) -> list[str]:
     role = part.partition("-")[0]
     if role in ("gateway", "notifications"):
         code, seconds = stage.terminate(part)
-        gone = time.monotonic()
+        started = time.monotonic()
         stage.start(part)
         stage.wait_for_door(part)
+        ready = time.monotonic() - started
     else:
         old = stage.process(part)
         before = stage.instances(role)
-        gone = time.monotonic()
+        started = time.monotonic()
         stage.start_beside(part)
         stage.wait_for_instances(role, before + 1)
+        ready = time.monotonic() - started
         code, seconds = stage.terminate_process(old)
-    ready = time.monotonic() - gone
     errors = [each for each in history.attempts(began) if is_error(each)]
     result.details += [
         Check.at_most(f"{part}: exit after SIGTERM", EXIT_SECONDS, seconds, "s"),
