@@ -42,6 +42,7 @@ DATABASES = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
 # idle core and answered in 9.8 ms, every 5 ms 11 % and 11.4 ms.
 MEMORY_SETTINGS = {"AMQP_URI": "memory://localhost/", "TRANSPORT_OPTIONS": {"polling_interval": 0.005}}
 STOP_SECONDS = 10
+LOADING_SECONDS = 60  # the sample catalogue, on a slow machine
 
 BANNER = """
 The movie review platform is up.
@@ -202,7 +203,7 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
         alembic.attributes["url"] = config[setting]
         command.upgrade(alembic, "head")
     movies = engine(config["MOVIES_DATABASE_URL"], 1)
-    sample.load(transactions(movies), datetime.now(UTC))
+    sample.load(transactions(movies, LOADING_SECONDS), datetime.now(UTC))
     movies.dispose()
 
 

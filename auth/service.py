@@ -6,7 +6,7 @@ from nameko.timer import timer
 
 from auth import commands, handlers
 from auth.providers import Passwords, Tokens
-from broker import database
+from broker import database, outbox
 from broker.clock import Clock
 from broker.database import Database
 from broker.idempotency import Writes
@@ -122,6 +122,12 @@ class AuthService:
     def status(self) -> dict[str, str]:
         """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
         return database.status(self.transaction)
+
+    @rpc
+    def outbox(self) -> dict[str, Any]:
+        """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
+        with self.transaction() as session:
+            return outbox.backlog(session, self.now())
 
     @timer(interval=3600)
     def forget_expired_sessions(self) -> None:

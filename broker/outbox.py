@@ -5,9 +5,11 @@ event. So a committed change is announced even if every process dies after the c
 never is.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, Text, insert
+from sqlalchemy import BigInteger, Column, DateTime, Identity, MetaData, Table, Text, func, insert, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
@@ -65,3 +67,21 @@ def record(session: Session, event: Event, now: datetime) -> None:
             source=event.source, type=event.type, envelope=envelope(event, now), created_at=now
         )
     )
+
+
+def sequence(envelope: Mapping[str, Any]) -> str:
+    """Along what the event's version counts, and so must be published in order: a movie, or a user."""
+    data = envelope["data"]
+    return next((f"{name} {data[name]['id']}" for name in ("movie", "user") if name in data), "")
+
+
+def backlog(session: Session, now: datetime) -> dict[str, int | float | None]:
+    """How many events wait to be published, and for how long the oldest has:
+    `{"waiting": int, "oldest_seconds": float | None}`, None where there are none.
+    """
+    waiting, oldest = session.execute(select(func.count(), func.min(OUTBOX.c.created_at))).one()
+    return {
+        "waiting": waiting,
+        # Recorded by the clock of another process, which may be a little ahead.
+        "oldest_seconds": None if oldest is None else max((now - oldest).total_seconds(), 0.0),
+    }

@@ -1,43 +1,137 @@
 """The outbox relay: publishes what `broker.outbox` recorded, in order, each confirmed by the broker.
 
-Any number of processes run one; an advisory lock lets a single one work per database, and the others wait
-to take over. Two at once would reorder a movie's events.
+Any number of processes run one; an advisory lock lets a single one work per database. The others wait to take
+over, which they can once its session ends: it stopped, it died, it lost the broker, or it was silent for
+SILENT_SECONDS (frozen, or its machine gone), when PostgreSQL ends the session.
+
+A relay that was frozen and thaws may have been replaced without knowing. It looks at the clock before each
+event, so it repeats what it was about to send, one event at most. That loses nothing, as only confirmed rows
+are deleted. It reorders nothing either, for those who drop the ids that they have seen: whoever publishes an
+event has published the one before it in its sequence (a movie's events, a user's), or did not see its row
+any more because it was confirmed. So an event never comes for the first time before its predecessors, however
+many relays there are; what comes late is a repetition.
 """
 
 import logging
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import eventlet
 import eventlet.hubs
-import kombu
-from amqp.exceptions import AMQPError
-from kombu.exceptions import KombuError
-from nameko.constants import PERSISTENT
 from nameko.extensions import DependencyProvider
 from sqlalchemy import Connection, Row, create_engine, delete, exc, select, text
 from sqlalchemy.pool import NullPool
 
 from broker import config
-from broker.events import exchange
-from broker.outbox import CHANNEL, OUTBOX
-from broker.rpc_client import open_connection
+from broker.database import heed_deadlines, waits_end_after
+from broker.outbox import CHANNEL, OUTBOX, sequence
+from broker.outlet import BROKER_ERRORS, Outlet, outlet
 
 _log = logging.getLogger(__name__)
 
 # Any number that nothing else in these databases locks; the same for every relay of a database.
 ADVISORY_LOCK = 0x0B0C5
 POLL_SECONDS = 0.5  # notifications are a hint, this is the truth
-TAKEOVER_SECONDS = 1.0
-RETRY_SECONDS = 1.0
+TAKEOVER_SECONDS = 0.5
+RETRY_SECONDS = 1.0  # longer than TAKEOVER_SECONDS, so that another gets its turn
 BATCH_ROWS = 100
-PUBLISH_SECONDS = 5
-TRANSPORT_OPTIONS = {"confirm_publish": True}
+SENDING_SECONDS = 1.0  # after its rows came, nothing of a batch is sent that has not been by then
+DATABASE_SECONDS = 3.0  # for an answer of the database
+SILENT_SECONDS = 5  # longer than a batch is away from the database, unless the broker all but stands still
+HELD_SECONDS = 5.0  # until what the broker did not take is tried again
+HELD_ROWS = 1000  # with as many, all others wait as well
+STOP_SECONDS = 4.0
 # Where the configuration may hold an eventlet Event that the relays wait for.
 GATE = "RELAY_GATE"
-BROKER_ERRORS = (AMQPError, KombuError, OSError)
+
+
+class Publisher(Protocol):
+    """What `relay_batch` publishes with; see `broker.outlet.Outlet`."""
+
+    def send(self, event_type: str, envelope: Mapping[str, Any]) -> None: ...
+
+    def settle(self) -> set[str]: ...
+
+
+@dataclass
+class Held:
+    """What is passed over for a while, so that it does not hold up the rest: rows whose event the broker did
+    not take, and those that come after one in its sequence.
+    """
+
+    rows: set[int] = field(default_factory=set)
+    sequences: set[str] = field(default_factory=set)
+
+    def release(self) -> None:
+        """Have all of them tried again, in their order."""
+        self.rows.clear()
+        self.sequences.clear()
+
+
+def relay_batch(connection: Connection, publisher: Publisher, held: Held, most: int = BATCH_ROWS) -> int:
+    """Publish the first `most` rows of the outbox that are not held, and delete those whose event was taken.
+
+    Answers how many rows it has dealt with; 0 when there is nothing to do. An event is sent after the one
+    before it in its sequence was taken, and held where that was not; apart from that, the broker's answers to
+    a batch are awaited together. `connection` is in autocommit, and its session holds the advisory lock.
+    Raises whatever SQLAlchemy or `publisher` raises; what may be unpublished is still in the outbox then.
+    """
+    asked = time.monotonic()
+    first = select(OUTBOX).order_by(OUTBOX.c.id).limit(min(most, HELD_ROWS - len(held.rows)))
+    with waits_end_after(DATABASE_SECONDS):
+        rows = connection.execute(first.where(OUTBOX.c.id.not_in(held.rows)) if held.rows else first).all()
+    came = time.monotonic()
+    if came - asked > SILENT_SECONDS:
+        raise _Overtaken
+    batch = _Batch(publisher, held)
+    for row in rows:
+        if time.monotonic() - came > SENDING_SECONDS:
+            break
+        batch.publish(row)
+    batch.settle()
+    if batch.taken:
+        with waits_end_after(DATABASE_SECONDS):
+            connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_(batch.taken)))
+    return batch.count
+
+
+class _Batch:
+    """Rows on their way to the broker: of each sequence one at a time."""
+
+    def __init__(self, publisher: Publisher, held: Held) -> None:
+        self.taken: list[int] = []
+        self.count = 0
+        self._publisher = publisher
+        self._held = held
+        self._under_way: dict[str, Row[Any]] = {}  # by sequence
+
+    def publish(self, row: Row[Any]) -> None:
+        of = sequence(row.envelope)
+        if of in self._under_way:
+            self.settle()
+        self.count += 1
+        if of in self._held.sequences:
+            self._held.rows.add(row.id)
+        else:
+            self._publisher.send(row.type, row.envelope)
+            self._under_way[of] = row
+
+    def settle(self) -> None:
+        if not self._under_way:
+            return
+        refused = self._publisher.settle()
+        for of, row in self._under_way.items():
+            if row.envelope["id"] in refused:
+                _log.warning("no queue took %s %s: it is tried again", row.type, row.envelope["id"])
+                self._held.rows.add(row.id)
+                self._held.sequences.add(of)
+            else:
+                self.taken.append(row.id)
+        self._under_way.clear()
 
 
 class OutboxRelay(DependencyProvider):
@@ -58,56 +152,65 @@ class OutboxRelay(DependencyProvider):
         )
 
     def stop(self) -> None:
-        """Finish the batch at work and let go of the lock, so that another relay takes over at once."""
+        """Finish the batch at work and let go of the lock, so that another relay takes over at once.
+
+        One that is stuck with a broker or a database is killed by its container afterwards.
+        """
         self._stopping = True
-        self._thread.wait()
+        with eventlet.Timeout(STOP_SECONDS, exception=False):
+            self._thread.wait()
 
     def _run(self) -> None:
         # A broker in memory keeps nothing for queues to come: there relaying begins when all are there.
         if (gate := self.container.config.get(GATE)) is not None:
             gate.wait()
         settings = config.settings(self.container.config)
+        heed_deadlines()
         # The lock lives as long as this connection, so it is kept out of every pool.
         database = create_engine(
             getattr(settings, self.url_setting),
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            # pg_stat_activity then tells which process relays.
-            connect_args={"connect_timeout": 3, "application_name": f"outbox relay of process {os.getpid()}"},
+            connect_args={
+                # pg_stat_activity then tells which process relays.
+                "application_name": f"outbox relay of process {os.getpid()}",
+                "options": f"-c idle_session_timeout={SILENT_SECONDS}s -c timezone=UTC",
+            },
         )
         while not self._stopping:
             try:
-                with database.connect() as connection:
-                    self._relay(connection, settings.AMQP_URI)
-            except (exc.OperationalError, exc.InterfaceError, _Stalled, *BROKER_ERRORS) as error:
+                with waits_end_after(DATABASE_SECONDS):
+                    connection = database.connect()
+                with connection:
+                    if self._get_the_lock(connection):
+                        with outlet(settings.AMQP_URI, self.source) as publisher:
+                            self._relay(connection, publisher)
+            except (exc.DBAPIError, _Overtaken, *BROKER_ERRORS) as error:
                 _log.warning("the %s relay starts again: %s", self.source, _first_line(error))
                 self._pause(RETRY_SECONDS)
 
-    def _relay(self, connection: Connection, amqp_uri: str) -> None:
-        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}):
+    def _get_the_lock(self, connection: Connection) -> bool:
+        """True once it is ours, False where the service stops first."""
+        while not self._stopping:
+            with waits_end_after(DATABASE_SECONDS):
+                if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}):
+                    return True
             self._pause(TAKEOVER_SECONDS)
-            if self._stopping:
-                return
-        _log.info("relaying the %s outbox", self.source)
-        connection.execute(text(f"LISTEN {CHANNEL}"))
-        with open_connection(amqp_uri, TRANSPORT_OPTIONS) as broker:
-            with eventlet.Timeout(PUBLISH_SECONDS, _Stalled):
-                broker.ensure_connection(max_retries=0)
-                producer = broker.Producer(exchange=exchange(self.source), serializer="json")
-                producer.maybe_declare(producer.exchange)
-            while not self._stopping:
-                rows = connection.execute(select(OUTBOX).order_by(OUTBOX.c.id).limit(BATCH_ROWS)).all()
-                self._publish(connection, producer, rows)
-                if len(rows) < BATCH_ROWS:
-                    self._wait_for_more(connection)
+        return False
 
-    def _publish(self, connection: Connection, producer: kombu.Producer, rows: Sequence[Row[Any]]) -> None:
-        for row in rows:
-            # Persistent and confirmed: the call returns once the broker answers for the event.
-            with eventlet.Timeout(PUBLISH_SECONDS, _Stalled):
-                producer.publish(row.envelope, routing_key=row.type, delivery_mode=PERSISTENT)
-        if rows:
-            connection.execute(delete(OUTBOX).where(OUTBOX.c.id.in_([row.id for row in rows])))
+    def _relay(self, connection: Connection, publisher: Outlet) -> None:
+        _log.info("relaying the %s outbox", self.source)
+        with waits_end_after(DATABASE_SECONDS):
+            connection.execute(text(f"LISTEN {CHANNEL}"))
+        held = Held()
+        released = time.monotonic()
+        while not self._stopping:
+            if time.monotonic() - released > HELD_SECONDS:
+                held.release()
+                released = time.monotonic()
+            if not relay_batch(connection, publisher, held):
+                self._wait_for_more(connection)
+                publisher.keep_alive()
 
     def _wait_for_more(self, connection: Connection) -> None:
         """Return when the database has something to say, or after POLL_SECONDS.
@@ -135,11 +238,11 @@ def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-class _Stalled(Exception):
-    """The broker takes nothing."""
+class _Overtaken(Exception):
+    """The relay was not there for a while."""
 
     def __str__(self) -> str:
-        return f"the broker took nothing for {PUBLISH_SECONDS} s"
+        return "it was frozen, and another may have taken over"
 
 
 class _NoNews(Exception):

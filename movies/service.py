@@ -4,7 +4,7 @@ from typing import Any
 
 from nameko.timer import timer
 
-from broker import database
+from broker import database, outbox
 from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
@@ -191,6 +191,12 @@ class MoviesService:
     def discard_dead_letters(self, event_id: str) -> int:
         """Forget the dead letters with this id; answers how many there were. For operators."""
         return self.dead.discard(event_id)
+
+    @rpc
+    def outbox(self) -> dict[str, Any]:
+        """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
+        with self.transaction() as session:
+            return outbox.backlog(session, self.now())
 
     @event_handler("auth", "user_updated")
     def handle_user_updated(self, event: Envelope) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from nameko.events import SERVICE_POOL, EventHandler
 
+from broker import topology
 from movies.service import MoviesService
 
 DEFINITIONS = json.loads((Path(__file__).parents[3] / "broker" / "definitions.json").read_text())
@@ -27,3 +28,21 @@ def test_rabbitmq_knows_the_queue_of_every_handler_before_its_service_first_star
         (f"{source}.events", event, f"evt-{source}-{event}--movies.{name}")
         for source, event, name in handlers
     } <= bindings
+
+
+def test_the_relay_requires_the_queues_that_rabbitmq_knows() -> None:
+    queues = [
+        queue
+        for source, events in topology.REQUIRED.items()
+        for event in events
+        for queue in topology.required_queues(source, event)
+    ]
+    assert {
+        (queue.name, queue.durable, queue.auto_delete, bool(queue.queue_arguments)) for queue in queues
+    } == {
+        (each["name"], each["durable"], each["auto_delete"], bool(each["arguments"]))
+        for each in DEFINITIONS["queues"]
+    }
+    assert {(queue.exchange.name, queue.routing_key, queue.name) for queue in queues} == {
+        (each["source"], each["routing_key"], each["destination"]) for each in DEFINITIONS["bindings"]
+    }

@@ -1,0 +1,98 @@
+"""What the relay publishes with, on a real RabbitMQ: which events it says were taken, and which not."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import kombu
+import pytest
+
+from broker import topology
+from broker.events import exchange
+from broker.outlet import Outlet
+from tests.servers import ServerUrls
+
+
+@pytest.fixture
+def connection(servers: ServerUrls) -> Iterator[kombu.Connection]:
+    with kombu.Connection(servers.amqp) as connection:
+        yield connection
+
+
+@pytest.fixture
+def source(connection: kombu.Connection) -> Iterator[str]:
+    """A service of its own, whose exchange goes with the test."""
+    name = f"test-{uuid.uuid4().hex}"
+    yield name
+    with connection.channel() as channel:
+        exchange(name)(channel).delete()
+
+
+def send(outlet: Outlet, event_type: str, *ids: str) -> None:
+    for event in ids:
+        outlet.send(event_type, {"id": event})
+
+
+def bound_queue(connection: kombu.Connection, source: str, **options: object) -> kombu.Queue:
+    queue = kombu.Queue(f"{source}-queue", exchange(source), routing_key="#", exclusive=True, **options)
+    bound = queue(connection.default_channel)
+    bound.declare()
+    return bound
+
+
+def test_many_events_are_taken_at_once_in_their_order(connection: kombu.Connection, source: str) -> None:
+    queue = bound_queue(connection, source)
+    outlet = Outlet(connection, source)
+    ids = [str(number) for number in range(50)]
+    send(outlet, "happened", *ids)
+    assert outlet.settle() == set()
+    assert [queue.get(no_ack=True).payload["id"] for _ in ids] == ids
+
+
+def test_what_a_full_queue_turns_away_is_not_taken(connection: kombu.Connection, source: str) -> None:
+    limits = {"x-max-length": 1, "x-overflow": "reject-publish"}
+    queue = bound_queue(connection, source, queue_arguments=limits)
+    outlet = Outlet(connection, source)
+    send(outlet, "happened", "first")
+    assert outlet.settle() == set()
+    send(outlet, "happened", "second", "third")
+    assert outlet.settle() == {"second", "third"}
+    queue.purge()
+    send(outlet, "happened", "second")
+    assert outlet.settle() == set()
+
+
+def test_the_queue_of_a_service_that_never_started_is_there_before_its_event(
+    connection: kombu.Connection, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(topology.REQUIRED, source, {"happened": ("reader.handle",)})
+    (queue,) = topology.required_queues(source, "happened")
+    queue = queue(connection.default_channel)
+    outlet = Outlet(connection, source)
+    send(outlet, "happened", "first")
+    assert outlet.settle() == set()
+    assert queue.get(no_ack=True).payload == {"id": "first"}
+    # Another queue gets it too; that one is not enough.
+    bound_queue(connection, source)
+    queue.delete()
+    send(outlet, "happened", "second")
+    assert outlet.settle() == set()
+    assert queue.get(no_ack=True).payload == {"id": "second"}
+    queue.delete()
+
+
+def test_a_required_event_that_no_queue_takes_is_not_taken(
+    connection: kombu.Connection, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(topology.REQUIRED, source, {"happened": ("reader.handle",)})
+    (queue,) = topology.required_queues(source, "happened")
+    outlet = Outlet(connection, source)
+    send(outlet, "happened", "first")
+    with connection.channel() as channel:
+        queue(channel).delete()  # while the outlet believes it is there
+    send(outlet, "happened", "second")
+    assert "second" in outlet.settle()
+    send(outlet, "happened", "second")
+    assert outlet.settle() == set()
+    queue(connection.default_channel).delete()
