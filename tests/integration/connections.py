@@ -63,12 +63,6 @@ class Connection:
         headers = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, headers, json.loads(response.read()))
 
-    def drip(self, byte: bytes, seconds: float = 0.1) -> Answer:
-        """Send `byte` again and again until an answer comes."""
-        while not select.select([self.socket], [], [], seconds)[0]:
-            self.send(byte)
-        return self.answer()
-
     @property
     def is_silent(self) -> bool:
         """Whether neither an answer nor the end of the connection has come."""

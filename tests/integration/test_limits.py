@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 
-from tests.clients import Account, Api, sign_up
+from tests.clients import Account, sign_up
 from tests.integration.connections import Answer, Connection, Gateway, another_gateway, frozen
 from tests.platforms import FullDeployment
 from tests.processes import wait_until
@@ -25,10 +27,10 @@ UNKNOWN_KEY = b"Authorization: Bearer eyJhbGciOiJFZERTQSIsImtpZCI6InVua25vd24ifQ
 def gateway(full_deployment: FullDeployment) -> Iterator[Gateway]:
     settings = {
         "GATEWAY_CONNECTIONS": str(CONNECTIONS),
-        "GATEWAY_HEADERS_TIMEOUT": "1",
-        "GATEWAY_BODY_TIMEOUT": "1",
+        "GATEWAY_HEADERS_TIMEOUT": "2",
+        "GATEWAY_BODY_TIMEOUT": "2",
         "GATEWAY_SEND_TIMEOUT": "1",
-        "GATEWAY_IDLE_TIMEOUT": "1.5",
+        "GATEWAY_IDLE_TIMEOUT": "3",
         "RPC_TIMEOUT": str(RPC_SECONDS),
     }
     with another_gateway(full_deployment, **settings) as started:
@@ -63,29 +65,37 @@ def test_headers_above_32_kib_are_refused(connection: Connection) -> None:
     assert_refused(connection, connection.ask("/health/live", LINE * 5).answer(), 431)
 
 
-def test_headers_that_drip_are_cut(connection: Connection) -> None:
-    answer = connection.send(b"GET /health/live HTTP/1.1\r\nX-Slow: ").drip(b"y")
-    assert_refused(connection, answer, 408)
+# What a slow client sends at once, and what it goes on sending, a little at a time.
+SLOW = {
+    "first line": (b"GET /", b"y"),
+    "headers": (b"GET /health/live HTTP/1.1\r\nX-Slow: ", b"y"),
+    "headers in lines": (b"GET /health/live HTTP/1.1\r\n", b"X-Slow: y\r\n"),
+    "body": (b"POST /api/auth/login HTTP/1.1\r\nContent-Length: 1000\r\n\r\n", b" "),
+    "body in chunks": (b"POST /api/auth/login HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    "body that never begins": (b"POST /api/auth/login HTTP/1.1\r\nContent-Length: 1000\r\n\r\n", b""),
+    "body without a route": (b"POST /api/unknown HTTP/1.1\r\nContent-Length: 1000\r\n\r\n", b" "),
+}
 
 
-def test_a_first_line_that_drips_is_cut(connection: Connection) -> None:
-    assert_refused(connection, connection.send(b"GET /").drip(b"y"), 408)
+@pytest.fixture(scope="module")
+def slow(gateway: Gateway) -> Iterator[dict[str, Connection]]:
+    """The slow clients, once an answer or an end has come to each of them."""
+    with ExitStack() as stack:
+        clients = {name: stack.enter_context(Connection(gateway.url)) for name in SLOW}
+        for name, client in clients.items():
+            client.send(SLOW[name][0])
+        deadline = time.monotonic() + 20
+        while waiting := [name for name, client in clients.items() if client.is_silent]:
+            assert time.monotonic() < deadline, f"still waited for: {waiting}"
+            for name in waiting:
+                clients[name].send(SLOW[name][1])
+            time.sleep(0.1)
+        yield clients
 
 
-@pytest.mark.parametrize("path", ["/api/auth/login", "/api/unknown"])
-def test_a_body_that_drips_is_cut(connection: Connection, path: str) -> None:
-    answer = connection.ask(path, JSON_BODY + b"Content-Length: 1000\r\n", "POST").drip(b" ")
-    assert_refused(connection, answer, 408)
-
-
-def test_a_body_in_chunks_that_drips_is_cut(connection: Connection) -> None:
-    connection.ask("/api/auth/login", JSON_BODY + b"Transfer-Encoding: chunked\r\n", "POST")
-    assert_refused(connection, connection.drip(b"1\r\n \r\n"), 408)
-
-
-def test_a_body_that_never_begins_is_cut(connection: Connection) -> None:
-    answer = connection.ask("/api/auth/login", JSON_BODY + b"Content-Length: 1000\r\n", "POST").answer()
-    assert_refused(connection, answer, 408)
+@pytest.mark.parametrize("name", SLOW)
+def test_a_client_that_drips_is_cut(slow: dict[str, Connection], name: str) -> None:
+    assert_refused(slow[name], slow[name].answer(), 408)
 
 
 def test_a_chunk_whose_size_has_no_end_is_refused(connection: Connection) -> None:
@@ -114,14 +124,12 @@ def test_headers_that_end_in_the_middle_are_no_request(connection: Connection, a
     assert account.api.get(f"/api/movies/{movie}").status_code == 200
 
 
-def test_a_connection_that_says_nothing_is_closed(connection: Connection) -> None:
-    assert connection.ended()
-
-
-def test_a_connection_that_falls_idle_is_closed(connection: Connection) -> None:
-    for _ in range(2):
-        assert not connection.ask("/health/live").answer().closes
-    assert connection.ended()
+def test_a_connection_that_says_nothing_or_no_more_is_closed(gateway: Gateway) -> None:
+    with Connection(gateway.url) as silent, Connection(gateway.url) as idle:
+        for _ in range(2):
+            assert not idle.ask("/health/live").answer().closes
+        assert silent.ended()
+        assert idle.ended()
 
 
 def test_a_client_that_does_not_read_its_answers_is_cut(gateway: Gateway, account: Account) -> None:
@@ -167,6 +175,13 @@ def test_an_unknown_key_waits_for_auth_no_longer_than_a_request_may(
         assert time.monotonic() - began < RPC_SECONDS
 
 
-def test_after_all_that_the_gateway_serves(gateway: Gateway, account: Account) -> None:
-    gateway.process.check()
-    assert Api(gateway.url, account.token).get("/api/auth/me").json()["id"] == account.id
+def test_a_gateway_without_a_file_to_open_serves_again_when_it_has_one(gateway: Gateway) -> None:
+    pid = gateway.process.pid
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 10, hard))
+    with ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(Connection(gateway.url))
+        wait_until(lambda: "no connection could be taken in" in gateway.process.tail(), 5, "it runs out")
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    wait_until(lambda: gateway.status("/api/movies?limit=1") == 200, 10, "it serves again")
