@@ -3,9 +3,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nameko.events import SERVICE_POOL, EventHandler
-
 from broker import topology
+from broker.consumer import EventHandler
 from movies.service import MoviesService
 
 DEFINITIONS = json.loads((Path(__file__).parents[3] / "broker" / "definitions.json").read_text())
@@ -13,10 +12,10 @@ DEFINITIONS = json.loads((Path(__file__).parents[3] / "broker" / "definitions.js
 
 def test_rabbitmq_knows_the_queue_of_every_handler_before_its_service_first_starts() -> None:
     handlers = {
-        (entrypoint.source_service, entrypoint.event_type, name)
+        (entrypoint.source, entrypoint.event_type, name)
         for name, method in vars(MoviesService).items()
         for entrypoint in getattr(method, "nameko_entrypoints", ())
-        if isinstance(entrypoint, EventHandler) and entrypoint.handler_type is SERVICE_POOL
+        if isinstance(entrypoint, EventHandler) and not entrypoint.each_instance
     }
     assert handlers, "there is something to compare"
     queues = {f"evt-{source}-{event}--movies.{name}" for source, event, name in handlers}
