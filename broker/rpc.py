@@ -20,7 +20,7 @@ import eventlet
 import kombu
 import orjson
 from eventlet.event import Event
-from nameko.constants import CALL_ID_STACK_CONTEXT_KEY, HEADER_PREFIX
+from nameko.constants import CALL_ID_STACK_CONTEXT_KEY
 from nameko.exceptions import (
     ContainerBeingKilled,
     IncorrectSignature,
@@ -42,8 +42,6 @@ _log = logging.getLogger(__name__)
 # https://www.rabbitmq.com/docs/direct-reply-to
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 DEFAULT_EXCHANGE = ""
-# The header in which Nameko carries them from service to service.
-CALL_IDS = f"{HEADER_PREFIX}.{CALL_ID_STACK_CONTEXT_KEY}"
 # In a worker's context: until when (time.monotonic()) all of its calls together must have been answered.
 ANSWER_BY = "answer_by"
 
@@ -203,9 +201,7 @@ class RpcClient(SharedExtension):
         self.link.subscribe(Subscription(queue, self._receive, no_ack=True))
         self.link.watch(lost=self._lost, returned=self._returned)
 
-    def call(
-        self, method: str, args: Any, kwargs: Any, seconds: float, headers: Mapping[str, Any] | None = None
-    ) -> Any:
+    def call(self, method: str, args: Any, kwargs: Any, seconds: float) -> Any:
         """The result of `method` (`"movies.get"`) within `seconds`, which are the message's expiry too.
 
         Raises ServiceUnavailable where the call could not be handed over or the link was lost meanwhile,
@@ -218,7 +214,6 @@ class RpcClient(SharedExtension):
                 orjson.dumps({"args": args, "kwargs": kwargs}),
                 RPC_EXCHANGE.name,
                 method,
-                headers=headers,
                 mandatory=True,
                 delivery_mode=TRANSIENT,
                 expiration=str(max(int(seconds * 1000), 1)),
@@ -294,8 +289,7 @@ class ServiceRpc(DependencyProvider):
                 seconds = min(seconds, answer_by - time.monotonic())
             if seconds <= 0:
                 raise DeadlineExceeded
-            headers = {CALL_IDS: worker_ctx.call_id_stack}
-            return self.client.call(f"{self.target}.{name}", args, kwargs, seconds, headers)
+            return self.client.call(f"{self.target}.{name}", args, kwargs, seconds)
 
         return ServiceProxy(call)
 
