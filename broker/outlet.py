@@ -17,6 +17,7 @@ from broker.rpc_client import bounded_connection
 from broker.topology import required_queues
 
 BROKER_SECONDS = 3.0  # for the broker to take something, or to confirm all that was sent
+GOODBYE_SECONDS = 1.0
 HEARTBEAT_SECONDS = 10
 
 
@@ -24,7 +25,7 @@ class Stalled(Exception):
     """The broker is there and takes nothing."""
 
     def __str__(self) -> str:
-        return f"the broker took nothing for {BROKER_SECONDS:g} s"
+        return "the broker is there and does not answer"
 
 
 # All that an outlet raises. What was sent and not settled may have been taken or not, and the outlet is of no
@@ -82,8 +83,11 @@ class Outlet:
     def settle(self) -> set[str]:
         """Wait until the broker has answered for all that was sent; the ids of the events it did not take."""
         deadline = time.monotonic() + BROKER_SECONDS
-        while self._unconfirmed:
-            self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
+        try:
+            while self._unconfirmed:
+                self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
+        except TimeoutError as error:
+            raise Stalled from error
         # Queues can be deleted: the next events declare anew what they need.
         self._declared.clear()
         refused, self._refused = self._refused, set()
@@ -130,7 +134,7 @@ def outlet(amqp_uri: str, source: str) -> Iterator[Outlet]:
             # Without this kombu would try again by itself, after pauses of its own.
             connection.ensure_connection(max_retries=0)
         yield Outlet(connection, source)
-        with _bound():
+        with eventlet.Timeout(GOODBYE_SECONDS, Stalled):
             connection.release()
     except BaseException:
         with suppress(Exception):  # one that was never opened has nothing to drop

@@ -186,8 +186,9 @@ class OutboxRelay(DependencyProvider):
                         with outlet(settings.AMQP_URI, self.source) as publisher:
                             self._relay(connection, publisher)
             except (exc.DBAPIError, _Overtaken, *BROKER_ERRORS) as error:
-                _log.warning("the %s relay starts again: %s", self.source, _first_line(error))
-                self._pause(RETRY_SECONDS)
+                if not self._stopping:
+                    _log.warning("the %s relay starts again: %s", self.source, _first_line(error))
+                    self._pause(RETRY_SECONDS)
 
     def _get_the_lock(self, connection: Connection) -> bool:
         """True once it is ours, False where the service stops first."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import signal
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
+import requests
 
 from tests.chaos.stage import Stage
 from tests.clients import Account, Api, Listener, sign_up
-from tests.platforms import FullDeployment
+from tests.integration.queues import EventQueue
+from tests.platforms import FullDeployment, connect
 from tests.processes import wait_until
 from tests.servers import Postgres, RabbitMq, Redis
 
 RETURN_SECONDS = 35
+ANSWER_SECONDS = 6
+MORE_THAN_A_POOL = 30  # two movies services have ten connections each
+NOTHING_WAITS = {"waiting": 0, "oldest_seconds": None}
 
 
 @dataclass
@@ -37,6 +45,21 @@ class Outages:
             RETURN_SECONDS,
             "movies are served again",
         )
+
+    def ask(self, path: str) -> requests.Response:
+        """The answer to GET; requests.Timeout where it does not come within ANSWER_SECONDS."""
+        return requests.get(self.deployment.gateways[0] + path, timeout=ANSWER_SECONDS)
+
+    def announce(self, event_type: str, event: str) -> None:
+        """Commit an event of the movie's to the outbox, as a service does."""
+        envelope = {"id": event, "type": event_type, "data": {"movie": {"id": self.movie}}}
+        connection = connect(self.deployment.databases.movies)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO outbox (source, type, envelope) VALUES ('movies', %s, %s)",
+                [event_type, json.dumps(envelope)],
+            )
+        connection.close()
 
     def assert_reviews_are_heard(self) -> None:
         writer = sign_up(self.deployment.gateways[0])
@@ -103,6 +126,38 @@ def test_a_frozen_rabbitmq_keeps_nobody_waiting_for_ever(outages: Outages) -> No
     finally:
         outages.rabbitmq.kill(signal.SIGCONT)
     outages.wait_until_served()
+
+
+def test_a_frozen_postgresql_keeps_nobody_waiting_for_ever(outages: Outages) -> None:
+    outages.postgres.freeze()
+    try:
+        with ThreadPoolExecutor(MORE_THAN_A_POOL) as pool:
+            path = f"/api/movies/{outages.movie}"
+            asked = [pool.submit(outages.ask, path) for _ in range(MORE_THAN_A_POOL)]
+            assert {each.result().status_code for each in asked} <= {503, 504}
+        status = outages.ask("/api/movies/status")
+        assert (status.status_code, status.json()["database"]) == (500, "Not connected")
+    finally:
+        outages.postgres.thaw()
+    outages.wait_until_served()
+    outages.assert_reviews_are_heard()
+
+
+def test_another_relay_takes_over_while_its_holder_is_frozen(outages: Outages, stage: Stage) -> None:
+    announced = f"announced_{uuid.uuid4().hex}"
+    holder = stage.relay_holder()
+    assert holder is not None
+    with EventQueue(stage.rabbitmq.url, "movies", announced) as queue:
+        stage.freeze(holder)
+        try:
+            outages.announce(announced, "while it is frozen")
+            queue.wait_for(lambda events: [event["id"] for event in events] == ["while it is frozen"])
+        finally:
+            stage.thaw(holder)
+        outages.announce(announced, "after that")
+        queue.wait_for(lambda events: events[-1]["id"] == "after that")
+    assert stage.relay_holder() not in (None, holder)
+    wait_until(lambda: outages.deployment.rpc("movies.outbox") == NOTHING_WAITS, RETURN_SECONDS, "all is out")
 
 
 def test_another_relay_takes_over_when_its_holder_is_killed(outages: Outages, stage: Stage) -> None:
