@@ -205,12 +205,13 @@ class Link(SharedExtension):
         try:
             with eventlet.Timeout(OPEN_SECONDS, _Elapsed):
                 connection.ensure_connection(max_retries=0)
-                channel = connection.channel()
-                self._watch_channel(connection, channel)
+                # At once: messages of the first queue come in while the next one is declared. What is said
+                # to them waits until somebody writes.
+                self._channel = connection.channel()
+                self._watch_channel(connection, self._channel)
                 for subscription in list(self._subscriptions):
-                    self._consume(channel, subscription)
+                    self._consume(self._channel, subscription)
             self._wire = Wire(connection.connection.transport) if self.speaks_amqp else None
-            self._channel = channel
             yield connection
         finally:
             self._channel = None
