@@ -15,8 +15,9 @@ from nameko.standalone.rpc import ClusterRpcProxy
 
 from broker.errors import DeadlineExceeded, ServiceUnavailable
 from broker.rpc_client import RPC_EXCHANGE, call
+from tests.chaos.stage import Stage
 from tests.processes import PROGRAMS, Process, wait_until
-from tests.servers import PrivateServers, RabbitMq
+from tests.servers import RabbitMq
 
 START_SECONDS = 20
 SERVICES = ("Fragile", "Caller")
@@ -24,7 +25,7 @@ SERVICES = ("Fragile", "Caller")
 
 @dataclass
 class Services:
-    """The services of `tests.integration.services`, each a process, on a RabbitMQ of their own."""
+    """The services of `tests.integration.services`, each a process, on a RabbitMQ that a test may hurt."""
 
     amqp: str
     rabbitmq: RabbitMq
@@ -69,19 +70,18 @@ class Services:
 
 
 @pytest.fixture(scope="module")
-def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
-    unused = {"REDIS_URL": "redis://unused", "TEST_POSTGRES_URL": "postgresql://unused"}
-    with PrivateServers(environment=unused) as servers:
-        assert servers.rabbitmq
-        running = Services(servers.urls.amqp, servers.rabbitmq, tmp_path_factory.mktemp("services"), {})
-        try:
-            for name in SERVICES:
-                running.start(name)
-            running.wait_until_answering()
-            yield running
-        finally:
-            codes = {name: process.stop() for name, process in running.processes.items()}
-        assert set(codes.values()) == {0}, codes
+def services(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
+    running = Services(stage.rabbitmq.url, stage.rabbitmq, tmp_path_factory.mktemp("services"), {})
+    try:
+        for name in SERVICES:
+            running.start(name)
+        running.wait_until_answering()
+        yield running
+    finally:
+        for process in running.processes.values():
+            process.terminate()
+        codes = {name: process.stop() for name, process in running.processes.items()}
+    assert set(codes.values()) == {0}, codes
 
 
 def test_stock_nameko_calls_our_services(services: Services) -> None:
