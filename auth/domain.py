@@ -44,9 +44,12 @@ class SigningKey:
     pem: str
 
 
-def hash_password(password: str) -> str:
-    """A salted scrypt hash (n=32768, r=8, p=1: some 32 MiB and tens of milliseconds of a core)."""
-    return generate_password_hash(password, method="scrypt")
+def hash_password(password: str, cost: int) -> str:
+    """A salted scrypt hash with n=`cost`, r=8, p=1: `cost` KiB of memory, and time in proportion.
+
+    https://www.rfc-editor.org/rfc/rfc7914
+    """
+    return generate_password_hash(password, method=f"scrypt:{cost}:8:1")
 
 
 def password_matches(password_hash: str, password: str) -> bool:
@@ -55,9 +58,9 @@ def password_matches(password_hash: str, password: str) -> bool:
 
 
 @cache
-def unknown_user_hash() -> str:
+def unknown_user_hash(cost: int) -> str:
     """What a password is checked against when nobody has the e-mail address, so that it takes as long."""
-    return hash_password(secrets.token_hex())
+    return hash_password(secrets.token_hex(), cost)
 
 
 def new_signing_key(secret: str) -> SigningKey:

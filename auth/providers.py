@@ -17,14 +17,15 @@ HASH_WAIT_SECONDS = 3
 
 
 class ScryptHasher:
-    """Scrypt off the hub: in real threads, as many at once as there are cores (32 MiB of memory each)."""
+    """Scrypt off the hub: in real threads, as many at once as there are cores (`cost` KiB of memory each)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, cost: int) -> None:
         self._slots = Semaphore(width)
+        self._cost = cost
 
     def hash(self, password: str) -> str:
         """Raises ServiceUnavailable when no core comes free in time."""
-        return str(self._run(domain.hash_password, password))
+        return str(self._run(domain.hash_password, password, self._cost))
 
     def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is right; None stands for nobody's hash and costs as much.
@@ -32,7 +33,7 @@ class ScryptHasher:
         Raises ServiceUnavailable when no core comes free in time.
         """
         if password_hash is None:
-            unknown = self._run(domain.unknown_user_hash)
+            unknown = self._run(domain.unknown_user_hash, self._cost)
             self._run(domain.password_matches, unknown, password)
             return False
         return bool(self._run(domain.password_matches, password_hash, password))
@@ -57,7 +58,8 @@ class Passwords(DependencyProvider):
     """Injects a ScryptHasher that all workers of the process share."""
 
     def setup(self) -> None:
-        self.hasher = ScryptHasher(os.cpu_count() or 1)
+        cost = config.settings(self.container.config).PASSWORD_COST
+        self.hasher = ScryptHasher(os.cpu_count() or 1, cost)
         # Made at start, so that the first unknown e-mail address costs no more than the next.
         self.hasher.matches(None, "")
 

@@ -50,6 +50,7 @@ class Settings(BaseModel):
     NOTIFIER_ORIGINS: Text = ""
     TOKEN_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 3600
     SIGNING_KEY_SECRET: Text = ""
+    PASSWORD_COST: Annotated[int, Field(ge=1024, le=2**20)] = 32768
     RPC_TIMEOUT: Seconds = 5
     CACHE_LIFETIME: Annotated[int, Field(ge=1, le=86400)] = 60
     REVOCATION_REFRESH: Seconds = 30
@@ -67,6 +68,14 @@ class Settings(BaseModel):
         if url and not url.startswith("postgresql+psycopg2://"):
             raise ValueError("must be a postgresql:// URL")
         return url
+
+    @field_validator("PASSWORD_COST")
+    @classmethod
+    def is_a_power_of_two(cls, cost: int) -> int:
+        """As scrypt wants it."""
+        if cost.bit_count() != 1:
+            raise ValueError("must be a power of two")
+        return cost
 
     @property
     def origins(self) -> list[str]:

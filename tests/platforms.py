@@ -20,6 +20,8 @@ from tests.processes import PROGRAMS, Process, free_port, run, wait_until
 from tests.servers import ServerUrls
 
 START_SECONDS = 60
+# Half of what the tests take would be the hashing of passwords.
+CHEAP_PASSWORDS = {"PASSWORD_COST": "1024"}
 
 
 class Platform(Protocol):
@@ -119,6 +121,7 @@ class FullDeployment:
             "AUTH_DATABASE_URL": self.databases.auth,
             "MOVIES_DATABASE_URL": self.databases.movies,
             "SIGNING_KEY_SECRET": "a secret of the tests",
+            **CHEAP_PASSWORDS,
         }
         self.processes: list[Process] = []
         self._gateway_ports = [free_port() for _ in range(gateways)]
@@ -201,6 +204,7 @@ class Embedded:
             "GATEWAY_PORT": str(gateway),
             "NOTIFIER_PORT": str(notifier),
             "DATA_FOLDER": str(folder / "data"),
+            **CHEAP_PASSWORDS,
             # Whatever is handed to the tests is for the full deployment.
             **dict.fromkeys(("AUTH_DATABASE_URL", "MOVIES_DATABASE_URL", "REDIS_URL"), ""),
             "AMQP_URI": "memory://",

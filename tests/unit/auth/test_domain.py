@@ -11,18 +11,18 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_a_password_matches_its_own_hash_and_no_other() -> None:
-    password_hash = domain.hash_password("correct horse")
+    password_hash = domain.hash_password("correct horse", 32768)
     assert domain.password_matches(password_hash, "correct horse")
     assert not domain.password_matches(password_hash, "correct house")
 
 
 def test_the_same_password_never_has_the_same_hash() -> None:
-    assert domain.hash_password("correct horse") != domain.hash_password("correct horse")
+    assert domain.hash_password("correct horse", 32768) != domain.hash_password("correct horse", 32768)
 
 
 def test_nobodys_hash_is_made_once_and_costs_as_much_as_anybodys() -> None:
-    assert domain.unknown_user_hash() is domain.unknown_user_hash()
-    assert domain.unknown_user_hash().split("$")[0] == domain.hash_password("x").split("$")[0]
+    assert domain.unknown_user_hash(32768) is domain.unknown_user_hash(32768)
+    assert domain.unknown_user_hash(32768).split("$")[0] == domain.hash_password("x", 32768).split("$")[0]
 
 
 def test_a_key_with_a_secret_does_not_open_without_it() -> None:
