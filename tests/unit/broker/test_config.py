@@ -37,6 +37,7 @@ def test_a_postgresql_url_names_its_driver(scheme: str) -> None:
     [
         ({"GATEWAY_PORT": "eighty"}, "GATEWAY_PORT"),
         ({"GATEWAY_PORT": 70000}, "GATEWAY_PORT"),
+        ({"PASSWORD_COST": 5000}, "PASSWORD_COST"),
         ({"RPC_TIMEOUT": 0}, "RPC_TIMEOUT"),
         ({"AUTH_DATABASE_URL": "mysql://root:hidden@h/d"}, "AUTH_DATABASE_URL"),
     ],
