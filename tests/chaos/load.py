@@ -22,13 +22,13 @@ KINDS = {"read": 0.45, "search": 0.2, "review": 0.32, "sign-in": 0.03}
 REFUSED_EVERYWHERE = "refused everywhere"
 
 
-class Writers:
-    """Threads that write what they are given, each review until it is acknowledged."""
+class Crowd:
+    """Threads that share what is to be written, each with a client and a chance of its own."""
 
     def __init__(
-        self, world: World, writes: Iterable[Write], count: int, rng: random.Random, pause: float = 0.0
+        self, world: World, writes: Iterable[Write], count: int, rng: random.Random, pause: float
     ) -> None:
-        """`pause`: seconds that each waits after a review."""
+        """`pause`: seconds that each waits after what it has done."""
         self._world = world
         self._pause = pause
         self._todo: queue.SimpleQueue[Write] = queue.SimpleQueue()
@@ -44,6 +44,18 @@ class Writers:
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+
+    def _run(self, number: int, rng: random.Random) -> None:
+        raise NotImplementedError
+
+
+class Writers(Crowd):
+    """Write what they are given, each review until it is acknowledged."""
+
+    def __init__(
+        self, world: World, writes: Iterable[Write], count: int, rng: random.Random, pause: float = 0.0
+    ) -> None:
+        super().__init__(world, writes, count, rng, pause)
 
     def stop(self) -> None:
         """Begin no further review."""
@@ -66,8 +78,8 @@ class Writers:
         client.close()
 
 
-class MixedLoad:
-    """Threads that read, search, review and sign in, each with a connection that it keeps, until stopped.
+class MixedLoad(Crowd):
+    """Read, search, review and sign in, each with a connection that it keeps, until stopped.
 
     A review that was not acknowledged is asked for again, with the same key, before another. Where a
     gateway takes no connection, the next one is asked at once.
@@ -82,21 +94,7 @@ class MixedLoad:
         pause: float = 0.05,
     ) -> None:
         """`pause`: the mean of the seconds that each waits after a request."""
-        self._world = world
-        self._pause = pause
-        self._todo: queue.SimpleQueue[Write] = queue.SimpleQueue()
-        for write in writes:
-            self._todo.put(write)
-        self._stopping = threading.Event()
-        seeds = [rng.random() for _ in range(threads)]
-        self._threads = [
-            threading.Thread(target=self._run, args=(number, random.Random(seed)), daemon=True)
-            for number, seed in enumerate(seeds)
-        ]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        super().__init__(world, writes, threads, rng, pause)
 
     def stop(self) -> None:
         """Let every review at hand be acknowledged, and end."""
