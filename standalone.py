@@ -101,14 +101,14 @@ def _run(config: Mapping[str, Any], settings: Settings) -> int:
 
 def _set_role(settings: Settings, username: str, role: str) -> int:
     from auth import handlers
-    from broker.database import engine, transactions
+    from broker.database import Transaction, engine
     from broker.errors import PlatformError
     from broker.idempotency import Write
 
     with ExitStack() as stack:
         url = _database_urls(stack, settings, owner=False)["AUTH_DATABASE_URL"]
         try:
-            handlers.set_role(transactions(engine(url, 1)), username, role, Write(datetime.now(UTC)))
+            handlers.set_role(Transaction(engine(url, 1)), username, role, Write(datetime.now(UTC)))
         except PlatformError as error:
             print(error, file=sys.stderr)
             return 2
@@ -194,7 +194,7 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
     from alembic import command
     from alembic.config import Config
 
-    from broker.database import engine, transactions
+    from broker.database import Transaction, engine
     from movies import sample
 
     root = Path(__file__).parent
@@ -203,7 +203,7 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
         alembic.attributes["url"] = config[setting]
         command.upgrade(alembic, "head")
     movies = engine(config["MOVIES_DATABASE_URL"], 1)
-    sample.load(transactions(movies, LOADING_SECONDS), datetime.now(UTC))
+    sample.load(Transaction(movies, LOADING_SECONDS), datetime.now(UTC))
     movies.dispose()
 
 

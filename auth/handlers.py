@@ -95,13 +95,13 @@ def logout(transaction: Transaction, user_id: int, session_id: str, write: Write
 
 
 def profile(transaction: Transaction, user_id: int) -> dict[str, Any]:
-    with transaction() as session:
-        return _profile(_known(storage.user_by_id(session, user_id)))
+    with transaction.reading() as reader:
+        return _profile(_known(storage.user_by_id(reader, user_id)))
 
 
 def public_profile(transaction: Transaction, user_id: int) -> dict[str, Any]:
-    with transaction() as session:
-        user = _known(storage.user_by_id(session, user_id))
+    with transaction.reading() as reader:
+        user = _known(storage.user_by_id(reader, user_id))
     return {"id": user.id, "username": user.username, "joined": iso(user.created_at)}
 
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Session
 
 from auth.domain import SigningKey
+from broker.database import Reader
 
 METADATA = MetaData()
 Moment = DateTime(timezone=True)
@@ -62,9 +63,9 @@ SIGNING_KEYS = Table(
 KEY_LOCK = 0x5EC1
 
 
-def user_by_id(session: Session, user_id: int, *, lock: bool = False) -> Row[Any] | None:
+def user_by_id(reader: Reader, user_id: int, *, lock: bool = False) -> Row[Any] | None:
     query = select(USERS).where(USERS.c.id == user_id)
-    return session.execute(query.with_for_update() if lock else query).one_or_none()
+    return reader.execute(query.with_for_update() if lock else query).one_or_none()
 
 
 def user_by_email(session: Session, email: str) -> Row[Any] | None:

@@ -43,13 +43,13 @@ def changing(transaction: Transaction, cache: Cache) -> Iterator[Session]:
 
 
 def get(transaction: Transaction, movie_id: int) -> dict[str, Any]:
-    with transaction() as session:
-        return presentation.movie(known(storage.get(session, movie_id)))
+    with transaction.reading() as reader:
+        return presentation.movie(known(storage.get(reader, movie_id)))
 
 
 def list_page(transaction: Transaction, asked: commands.Page) -> dict[str, Any]:
-    with transaction() as session:
-        rows, next_cursor = storage.newest_last(session, asked)
+    with transaction.reading() as reader:
+        rows, next_cursor = storage.newest_last(reader, asked)
     return {"data": [presentation.movie(row) for row in rows], "next_cursor": next_cursor}
 
 
@@ -57,8 +57,8 @@ def popular(transaction: Transaction, cache: Cache, asked: commands.PopularPage)
     key = cache.key("popular", asked.model_dump())
     if (page := cache.get(key)) is not None:
         return {**page, "cached": True}
-    with transaction() as session:
-        rows = storage.popular(session, asked.limit)
+    with transaction.reading() as reader:
+        rows = storage.popular(reader, asked.limit)
     page = {"data": [presentation.movie(row) for row in rows]}
     cache.put(key, page)
     return {**page, "cached": False}
@@ -68,8 +68,8 @@ def search(transaction: Transaction, cache: Cache, asked: commands.Search) -> di
     key = cache.key("search", asked.model_dump())
     if (page := cache.get(key)) is not None:
         return {**page, "cached": True}
-    with transaction() as session:
-        rows, next_cursor = storage.search(session, asked)
+    with transaction.reading() as reader:
+        rows, next_cursor = storage.search(reader, asked)
     page = {"data": [presentation.movie(row) for row in rows], "next_cursor": next_cursor}
     cache.put(key, page)
     return {**page, "cached": False}

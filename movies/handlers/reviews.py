@@ -79,32 +79,32 @@ def delete(transaction: Transaction, cache: Cache, review_id: int, actor: Actor,
 
 
 def get(transaction: Transaction, review_id: int) -> dict[str, Any]:
-    with transaction() as session:
-        return presentation.review(_known(storage.get(session, review_id)))
+    with transaction.reading() as reader:
+        return presentation.review(_known(storage.get(reader, review_id)))
 
 
 def of_movie(transaction: Transaction, movie_id: int, asked: commands.ReviewPage) -> dict[str, Any]:
-    with transaction() as session:
-        known(movie_storage.get(session, movie_id))
-        rows, next_cursor = storage.of_movie(session, movie_id, asked)
+    with transaction.reading() as reader:
+        known(movie_storage.get(reader, movie_id))
+        rows, next_cursor = storage.of_movie(reader, movie_id, asked)
     return {"data": [presentation.review(row) for row in rows], "next_cursor": next_cursor}
 
 
 def of_user(transaction: Transaction, user_id: int, asked: commands.Page) -> dict[str, Any]:
-    with transaction() as session:
-        rows, next_cursor = storage.of_user(session, user_id, asked)
+    with transaction.reading() as reader:
+        rows, next_cursor = storage.of_user(reader, user_id, asked)
     return {"data": [presentation.review(row) for row in rows], "next_cursor": next_cursor}
 
 
 def count_of_user(transaction: Transaction, user_id: int) -> int:
-    with transaction() as session:
-        return storage.count_of_user(session, user_id)
+    with transaction.reading() as reader:
+        return storage.count_of_user(reader, user_id)
 
 
 def ratings(transaction: Transaction, movie_id: int) -> dict[str, int]:
-    with transaction() as session:
-        known(movie_storage.get(session, movie_id))
-        counts = storage.histogram(session, movie_id)
+    with transaction.reading() as reader:
+        known(movie_storage.get(reader, movie_id))
+        counts = storage.histogram(reader, movie_id)
     return {str(rating): counts.get(rating, 0) for rating in range(1, 11)}
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from broker import config
-from broker.database import engine, transactions
+from broker.database import Transaction, engine
 from broker.errors import PlatformError
 from movies.sample import load
 
@@ -20,7 +20,7 @@ def main() -> int:
             raise config.ConfigurationError(
                 "setting MOVIES_DATABASE_URL is empty: there is no database to fill"
             )
-        count = load(transactions(engine(url, pool_size=1)), datetime.now(UTC))
+        count = load(Transaction(engine(url, pool_size=1)), datetime.now(UTC))
     except (config.ConfigurationError, PlatformError) as error:
         print(error, file=sys.stderr)
         return 2

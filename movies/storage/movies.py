@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, array
 from sqlalchemy.orm import Session
 
+from broker.database import Reader
 from movies import domain
 from movies.commands import Page, Search
 from movies.domain import Aggregate
@@ -47,8 +48,8 @@ _BY_ID = _select().where(MOVIES.c.id == bindparam("movie_id"))
 _LOCKED_BY_ID = _BY_ID.with_for_update(of=MOVIE_STATS)
 
 
-def get(session: Session, movie_id: int) -> Row[Any] | None:
-    return session.execute(_BY_ID, {"movie_id": movie_id}).one_or_none()
+def get(reader: Reader, movie_id: int) -> Row[Any] | None:
+    return reader.execute(_BY_ID, {"movie_id": movie_id}).one_or_none()
 
 
 def lock(session: Session, movie_id: int) -> Row[Any] | None:
@@ -131,27 +132,27 @@ def _catalogue_mean(session: Session, movie_id: int, aggregate: Aggregate) -> fl
     )
 
 
-def newest_last(session: Session, asked: Page) -> tuple[Sequence[Row[Any]], str | None]:
+def newest_last(reader: Reader, asked: Page) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of all movies, and the cursor of the next."""
-    return page(session, _select(), MOVIES.c.id, Sort("id"), asked)
+    return page(reader, _select(), MOVIES.c.id, Sort("id"), asked)
 
 
-def popular(session: Session, limit: int) -> Sequence[Row[Any]]:
+def popular(reader: Reader, limit: int) -> Sequence[Row[Any]]:
     """What people review now, then what is rated best."""
     query = _select().order_by(
         MOVIE_STATS.c.popularity.desc(), MOVIE_STATS.c.rating.desc().nulls_last(), MOVIES.c.id
     )
-    return session.execute(query.limit(limit)).all()
+    return reader.execute(query.limit(limit)).all()
 
 
-def search(session: Session, asked: Search) -> tuple[Sequence[Row[Any]], str | None]:
+def search(reader: Reader, asked: Search) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of the movies that fit every filter, and the cursor of the next."""
     query = _select().where(*_filters(asked))
     relevance: ColumnElement[float] = literal(0.0)
     if asked.q:
-        matches, relevance = _full_text(session, asked.q)
+        matches, relevance = _full_text(reader, asked.q)
         query = query.where(matches)
-    return page(session, query, MOVIES.c.id, _sort(asked.order, relevance), asked)
+    return page(reader, query, MOVIES.c.id, _sort(asked.order, relevance), asked)
 
 
 def _filters(asked: Search) -> list[ColumnElement[bool]]:
@@ -175,19 +176,19 @@ def _filters(asked: Search) -> list[ColumnElement[bool]]:
     return filters
 
 
-def _full_text(session: Session, words: str) -> tuple[ColumnElement[bool], ColumnElement[float]]:
+def _full_text(reader: Reader, words: str) -> tuple[ColumnElement[bool], ColumnElement[float]]:
     """What `words` match, and how well: whole words or, failing that, words spelt alike."""
     query = func.websearch_to_tsquery(text("'simple'"), words).op("||")(
         func.websearch_to_tsquery(text("'english'"), words)
     )
     matches = MOVIES.c.document.op("@@")(query)
-    if session.execute(select(MOVIES.c.id).where(matches).limit(1)).one_or_none():
+    if reader.execute(select(MOVIES.c.id).where(matches).limit(1)).one_or_none():
         return matches, func.ts_rank(MOVIES.c.document, query)
-    alike = array(_spelt_alike(session, words), type_=BigInteger)
+    alike = array(_spelt_alike(reader, words), type_=BigInteger)
     return MOVIES.c.id == func.any(alike), -func.coalesce(func.array_position(alike, MOVIES.c.id), 0)
 
 
-def _spelt_alike(session: Session, words: str) -> list[int]:
+def _spelt_alike(reader: Reader, words: str) -> list[int]:
     """The ids of the films whose title and director are spelt most like `words`, the likest first."""
     wanted = bindparam("trigrams", domain.trigrams(words), ARRAY(Text))
     each = func.unnest(MOVIES.c.trigrams).table_valued("trigram").render_derived("each")
@@ -200,7 +201,7 @@ def _spelt_alike(session: Session, words: str) -> list[int]:
         .scalar_subquery()
     )
     query = select(MOVIES.c.id, MOVIES.c.title, MOVIES.c.director).where(MOVIES.c.trigrams.overlap(wanted))
-    candidates = session.execute(query.order_by(common.desc(), MOVIES.c.id).limit(CANDIDATES)).all()
+    candidates = reader.execute(query.order_by(common.desc(), MOVIES.c.id).limit(CANDIDATES)).all()
     likeness = {row.id: domain.likeness(words, f"{row.title} {row.director}") for row in candidates}
     alike = [row_id for row_id, share in likeness.items() if share >= domain.ALIKE]
     return sorted(alike, key=lambda row_id: (-likeness[row_id], row_id))

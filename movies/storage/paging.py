@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, or_
-from sqlalchemy.orm import Session
 
+from broker.database import Reader
 from movies.commands import Page
 from movies.cursor import Position, decode
 
@@ -21,7 +21,7 @@ class Sort:
 
 
 def page(
-    session: Session, query: Select[Any], row_id: ColumnElement[int], sort: Sort, asked: Page
+    reader: Reader, query: Select[Any], row_id: ColumnElement[int], sort: Sort, asked: Page
 ) -> tuple[Sequence[Row[Any]], str | None]:
     """The rows of `query` that `asked` is for, and the cursor of the next page, None on the last.
 
@@ -39,7 +39,7 @@ def page(
             beyond = sort.key < after.key if sort.descending else sort.key > after.key
             query = query.where(or_(beyond, and_(sort.key == after.key, row_id > after.id)))
     # One row more than asked for tells whether there is another page.
-    rows = session.execute(query.limit(asked.limit + 1)).all()
+    rows = reader.execute(query.limit(asked.limit + 1)).all()
     if len(rows) <= asked.limit:
         return rows, None
     last = rows[asked.limit - 1]

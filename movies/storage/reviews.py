@@ -8,6 +8,7 @@ from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from broker.database import Reader
 from movies.commands import Page, ReviewPage
 from movies.domain import Actor
 from movies.storage.paging import Sort, page
@@ -20,9 +21,9 @@ def _select() -> Select[Any]:
     )
 
 
-def get(session: Session, review_id: int, *, lock: bool = False) -> Row[Any] | None:
+def get(reader: Reader, review_id: int, *, lock: bool = False) -> Row[Any] | None:
     query = _select().where(REVIEWS.c.id == review_id)
-    return session.execute(query.with_for_update(of=REVIEWS) if lock else query).one_or_none()
+    return reader.execute(query.with_for_update(of=REVIEWS) if lock else query).one_or_none()
 
 
 def add(
@@ -54,7 +55,7 @@ def moments(session: Session, movie_id: int) -> Sequence[datetime]:
     return session.scalars(select(REVIEWS.c.created_at).where(REVIEWS.c.movie_id == movie_id)).all()
 
 
-def of_movie(session: Session, movie_id: int, asked: ReviewPage) -> tuple[Sequence[Row[Any]], str | None]:
+def of_movie(reader: Reader, movie_id: int, asked: ReviewPage) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of a movie's reviews, and the cursor of the next."""
     query = _select().where(REVIEWS.c.movie_id == movie_id)
     sorts = {
@@ -63,25 +64,25 @@ def of_movie(session: Session, movie_id: int, asked: ReviewPage) -> tuple[Sequen
         "lowest": Sort("lowest", REVIEWS.c.rating),
         "likes": Sort("likes", REVIEWS.c.likes, descending=True),
     }
-    return page(session, query, REVIEWS.c.id, sorts[asked.sort], asked)
+    return page(reader, query, REVIEWS.c.id, sorts[asked.sort], asked)
 
 
-def of_user(session: Session, user_id: int, asked: Page) -> tuple[Sequence[Row[Any]], str | None]:
+def of_user(reader: Reader, user_id: int, asked: Page) -> tuple[Sequence[Row[Any]], str | None]:
     """A page of a user's reviews, the newest first, and the cursor of the next."""
     query = _select().where(REVIEWS.c.user_id == user_id)
-    return page(session, query, REVIEWS.c.id, Sort("newest", descending=True), asked)
+    return page(reader, query, REVIEWS.c.id, Sort("newest", descending=True), asked)
 
 
-def count_of_user(session: Session, user_id: int) -> int:
+def count_of_user(reader: Reader, user_id: int) -> int:
     query = select(func.count()).select_from(REVIEWS).where(REVIEWS.c.user_id == user_id)
-    return session.scalars(query).one()
+    return reader.scalars(query).one()
 
 
-def histogram(session: Session, movie_id: int) -> dict[int, int]:
+def histogram(reader: Reader, movie_id: int) -> dict[int, int]:
     """How many reviews gave each rating, half points rounded up; only ratings that were given."""
     star = func.floor(REVIEWS.c.rating + 0.5)
     query = select(star, func.count()).where(REVIEWS.c.movie_id == movie_id).group_by(star)
-    return {int(rating): count for rating, count in session.execute(query)}
+    return {int(rating): count for rating, count in reader.execute(query)}
 
 
 def like(session: Session, review_id: int, user_id: int) -> int:

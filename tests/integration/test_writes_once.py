@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from broker import idempotency
 from broker.clock import utc_now
-from broker.database import Transaction, engine, transactions
+from broker.database import Transaction, engine
 from broker.errors import NotFound
 from broker.rpc_client import RPC_EXCHANGE, outcome
 from tests.clients import PASSWORD, Api, sign_up
@@ -160,7 +160,7 @@ def transaction(servers: ServerUrls) -> Iterator[Transaction]:
     with bind.begin() as connection:
         for statement in idempotency.SCHEMA_1:
             connection.execute(text(statement))
-    yield transactions(bind)
+    yield Transaction(bind)
     bind.dispose()
     databases.drop()
 
