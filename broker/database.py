@@ -128,7 +128,6 @@ class Transaction:
 
     def __init__(self, bind: Engine, seconds: float = TRANSACTION_SECONDS) -> None:
         self._bind = bind
-        self._reading = bind.execution_options(isolation_level="AUTOCOMMIT")
         self._seconds = seconds
 
     @contextmanager
@@ -142,8 +141,15 @@ class Transaction:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        with self._bounded(), self._reading.connect() as reader:
-            yield reader
+        with self._bounded(), self._bind.connect() as reader:
+            # The driver's own switch. SQLAlchemy's option for it took a tenth of a small query's time.
+            driver: Any = reader.connection.driver_connection
+            driver.autocommit = True
+            try:
+                yield reader
+            finally:
+                if not driver.closed:
+                    driver.autocommit = False
 
     @contextmanager
     def _bounded(self) -> Iterator[None]:

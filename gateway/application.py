@@ -8,6 +8,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
+from werkzeug.wrappers import Response
 
 from broker.errors import PlatformError
 from gateway.protocol import CONNECTION
@@ -42,18 +43,26 @@ class JsonApplication:
             _log.exception("%s %s failed: request %s", request.method, request.path, request.request_id)
             response = failure(error, request.request_id)
         response.headers["X-Request-ID"] = request.request_id
-        milliseconds = (time.monotonic() - began) * 1000
-        # The path as it may stand in a log, without the query, which may hold what people search for.
-        _access.info(
-            "%s %s %s %.0f ms %s",
-            request.method,
-            quote(request.path),
-            response.status_code,
-            milliseconds,
-            request.request_id,
-        )
+        _log_access(request, response, time.monotonic() - began)
         if request.method == "HEAD":
             return response(environ, start_response)
         # What calling the response comes to where there is no more to it than a body.
         start_response(response.status, response.headers.to_wsgi_list())
         return response.response
+
+
+def _log_access(request: Request, response: Response, seconds: float) -> None:
+    if _access.isEnabledFor(logging.INFO):
+        # The path as it may stand in a log, without the query, which may hold what people search for.
+        words = (
+            request.method,
+            quote(request.path),
+            response.status_code,
+            seconds * 1000,
+            request.request_id,
+        )
+        # What info() makes of it, but for asking the stack who calls: a third of what a line took.
+        record = logging.LogRecord(
+            _access.name, logging.INFO, __file__, 0, "%s %s %s %.0f ms %s", words, None
+        )
+        _access.handle(record)

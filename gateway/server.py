@@ -102,6 +102,7 @@ class JsonServer(WebServer):
             debug=debug,
             log=_log,
             log_output=False,
+            capitalize_response_headers=False,  # as ours are
             keepalive=self._settings.GATEWAY_IDLE_TIMEOUT,
         )
         server.settings = self._settings
