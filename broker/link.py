@@ -231,10 +231,14 @@ class Link(SharedExtension):
         connection.connection.on_unblocked = self._on_unblocked
 
     def _consume(self, channel: Any, subscription: Subscription) -> None:
-        queue = subscription.queue
+        queue = subscription.queue if isinstance(subscription.queue, kombu.Queue) else subscription.queue()
+        if subscription.no_ack and self.speaks_amqp:
+            # Replies, most of what a gateway hears: the driver's message has all that they need.
+            channel.basic_consume(queue.name, no_ack=True, callback=subscription.receive)
+            return
         consumer = kombu.Consumer(
             channel,
-            [queue if isinstance(queue, kombu.Queue) else queue()],
+            [queue],
             on_message=subscription.receive,
             # What says that it is compressed and is not comes as it is, instead of ending the link.
             on_decode_error=lambda message, _: subscription.receive(message),
