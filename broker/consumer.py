@@ -36,12 +36,8 @@ from broker.link import Link, Subscription
 _log = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 5
-PAUSES = (
-    0.1,
-    0.5,
-    2.0,
-    5.0,
-)  # seconds after the first failure, the second …; the last one for all that follow
+# Seconds after the first failure, the second …; the last one for all that follow.
+PAUSES = (0.1, 0.5, 2.0, 5.0)
 PREFETCH_EVENTS = 10
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import eventlet
 import kombu
 import orjson
-from kombu.exceptions import KombuError
 from nameko.constants import PERSISTENT
 from nameko.extensions import DependencyProvider
 
@@ -51,6 +50,7 @@ class DeadLetterQueue:
             DIED_AT: iso(now),
         }
         with self._channel() as channel:
+            self._queue(channel).declare()
             _publish(channel, message, self._queue.name, headers, _id(message))
 
     def listed(self, limit: int = 100) -> list[dict[str, Any]]:
@@ -105,9 +105,8 @@ class DeadLetterQueue:
             ):
                 connection.ensure_connection(max_retries=0)
                 with connection.channel() as channel:
-                    self._queue(channel).declare()
                     yield channel
-        except (*BROKER_ERRORS, KombuError) as error:
+        except BROKER_ERRORS as error:
             raise ServiceUnavailable from error
 
 

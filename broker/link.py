@@ -115,7 +115,6 @@ class Link(SharedExtension):
         exchange: str,
         routing_key: str,
         *,
-        headers: Mapping[str, Any] | None = None,
         mandatory: bool = False,
         **properties: Any,
     ) -> None:
@@ -125,9 +124,7 @@ class Link(SharedExtension):
         """
         if self._channel is None or self._blocked:
             raise LinkDown
-        self._outgoing.put(
-            partial(self._publish, body, exchange, routing_key, headers, mandatory, properties)
-        )
+        self._outgoing.put(partial(self._publish, body, exchange, routing_key, mandatory, properties))
 
     def ack(self, message: kombu.Message) -> None:
         """Tell the broker that a message is done with. Where the link is lost first, it comes again."""
@@ -305,15 +302,12 @@ class Link(SharedExtension):
         body: bytes,
         exchange: str,
         routing_key: str,
-        headers: Mapping[str, Any] | None,
         mandatory: bool,
         properties: Mapping[str, Any],
     ) -> None:
         channel = self._channel
-        message = channel.prepare_message(
-            body, headers=dict(headers or {}), properties=dict(properties), **JSON_PROPERTIES
-        )
-        if hasattr(channel, "send_method"):
+        message = channel.prepare_message(body, properties=dict(properties), **JSON_PROPERTIES)
+        if self.speaks_amqp:
             # What basic_publish does at last. Before that it reads from the socket, where another greenlet
             # reads already.
             channel.send_method(
@@ -330,14 +324,14 @@ class Link(SharedExtension):
         if subscription.consumer is None:
             return
         for tag in list(subscription.consumer._active_tags.values()):
-            if hasattr(self._channel, "send_method"):
+            if self.speaks_amqp:
                 # Without waiting for the answer: the greenlet that reads would get it.
                 self._channel.send_method(spec.Basic.Cancel, "sb", (tag, True))
             else:
                 self._channel.basic_cancel(tag)
 
     def _close(self) -> None:
-        if hasattr(self._channel, "send_method"):
+        if self.speaks_amqp:
             self._channel.connection.send_method(spec.Connection.Close, "BsBB", (0, "", 0, 0))
         else:
             for queue in (queue for each in self._subscriptions for queue in each.consumer.queues):

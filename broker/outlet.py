@@ -7,11 +7,10 @@ from typing import Any
 
 import eventlet
 import kombu
-from amqp.exceptions import AMQPError
 from kombu import Producer
-from kombu.exceptions import KombuError
 from nameko.constants import PERSISTENT
 
+from broker import link
 from broker.events import exchange
 from broker.rpc_client import bounded_connection
 from broker.topology import required_queues
@@ -30,7 +29,7 @@ class Stalled(Exception):
 
 # All that an outlet raises. What was sent and not settled may have been taken or not, and the outlet is of no
 # more use.
-BROKER_ERRORS = (AMQPError, KombuError, OSError, Stalled)
+BROKER_ERRORS = (*link.BROKER_ERRORS, Stalled)
 
 
 class Outlet:

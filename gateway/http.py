@@ -24,9 +24,6 @@ class JsonRequestHandler(HttpRequestHandler):
 
     server = JsonServer()
 
-    def __init__(self, method: str, url: str, **options: Any) -> None:
-        super().__init__(method, url, expected_exceptions=(PlatformError, HTTPException), **options)
-
     def setup(self) -> None:
         super().setup()
         self._seconds = config.settings(self.container.config).RPC_TIMEOUT

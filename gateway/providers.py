@@ -23,8 +23,8 @@ SHORT_READING_SECONDS = 2.0
 class Identities:
     """Who a bearer token speaks for, by keys and a deny-list that are kept up to date in the background."""
 
-    def __init__(self, read: Callable[[float], Mapping[str, Any]], refresh_seconds: float) -> None:
-        """`read(seconds)` answers auth's `verification` within so many seconds, or raises PlatformError."""
+    def __init__(self, read: Callable[[], Mapping[str, Any]], refresh_seconds: float) -> None:
+        """`read` answers auth's `verification` within SHORT_READING_SECONDS, or raises PlatformError."""
         self.verifier = TokenVerifier()
         self._read = read
         self._refresh_seconds = refresh_seconds
@@ -40,7 +40,7 @@ class Identities:
     def refresh(self) -> bool:
         """Read keys, deny-list and staff from auth; answers whether that went well."""
         try:
-            self.verifier.load(self._read(SHORT_READING_SECONDS))
+            self.verifier.load(self._read())
         except Exception as error:  # whatever it is, what was read before still stands
             _log.warning("keys and deny-list could not be read from auth: %s", error)
             return False
@@ -66,11 +66,9 @@ class IdentityProvider(DependencyProvider):
 
     def setup(self) -> None:
         settings = config.settings(self.container.config)
+        seconds = min(SHORT_READING_SECONDS, settings.RPC_TIMEOUT / 2)
         self.identities = Identities(
-            lambda seconds: self.client.call(
-                "auth.verification", [], {}, min(seconds, settings.RPC_TIMEOUT / 2)
-            ),
-            settings.REVOCATION_REFRESH,
+            lambda: self.client.call("auth.verification", [], {}, seconds), settings.REVOCATION_REFRESH
         )
         self.link.watch(opened=self.identities.refresh_soon)
 
