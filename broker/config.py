@@ -48,6 +48,19 @@ class Settings(BaseModel):
     NOTIFIER_HOST: Text = "127.0.0.1"
     NOTIFIER_PORT: Port = 8001
     NOTIFIER_ORIGINS: Text = ""
+    NOTIFIER_CONNECT_TIMEOUT: Seconds = 5
+    NOTIFIER_USER_CONNECTIONS: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    NOTIFIER_ADDRESS_CONNECTIONS: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    NOTIFIER_PROXIES: Annotated[int, Field(ge=0, le=10)] = 0
+    NOTIFIER_ROOMS: Annotated[int, Field(ge=1, le=10_000)] = 50
+    NOTIFIER_MESSAGE_RATE: Annotated[float, Field(gt=0, le=10_000)] = 20
+    NOTIFIER_FRAME_BYTES: Annotated[int, Field(ge=1024, le=2**20)] = 16 * 1024
+    NOTIFIER_QUEUE_PACKETS: Annotated[int, Field(ge=16, le=100_000)] = 256
+    NOTIFIER_QUEUE_BYTES: Annotated[int, Field(ge=64 * 1024, le=2**30)] = 2**20
+    NOTIFIER_DEFLATE: bool = False
+    NOTIFIER_BALANCED: bool = False
+    NOTIFIER_HISTORY_EVENTS: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    NOTIFIER_HISTORY_HOURS: Annotated[float, Field(gt=0, le=168)] = 24
     TOKEN_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 3600
     SIGNING_KEY_SECRET: Text = ""
     PASSWORD_COST: Annotated[int, Field(ge=1024, le=2**20)] = 32768
