@@ -4,11 +4,14 @@ import argparse
 import asyncio
 import logging.config
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import uvloop
 
 from broker import config
 from notifications.service import Notifier
@@ -34,7 +37,9 @@ def main() -> int:
         _refuse_memory(typed)
         notifier = Notifier(settings)
         _set_up_logging(settings)
-        asyncio.run(_run(notifier, f"http://{typed.NOTIFIER_HOST}:{typed.NOTIFIER_PORT}"))
+        _allow_many_files()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(notifier, f"http://{typed.NOTIFIER_HOST}:{typed.NOTIFIER_PORT}"))
     except config.ConfigurationError as error:
         print(f"notifications: {error}", file=sys.stderr)
         return 2
@@ -60,6 +65,12 @@ async def _run(notifier: Notifier, url: str) -> None:
         _log.info("listening on %s", url)
     await stopped
     await notifier.stop()
+
+
+def _allow_many_files() -> None:
+    """A socket is an open file, and many systems begin with 1,024 of them."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _refuse_memory(settings: config.Settings) -> None:

@@ -18,13 +18,13 @@ from notifications.domain import REVIEW_EVENTS, Refusal, Seen
 from notifications.handlers import Answer, Client
 from notifications.peers import ROOM_TOLD, Peers
 from notifications.providers import EventConsumer, SocketRooms, TokenKeeper
+from notifications.sockets import socket_server
 
 _log = logging.getLogger(__name__)
 
 START_SECONDS = 10.0  # how long a start waits for the broker before it goes on without
 CLOSE_SECONDS = 1.0  # how long a stop waits for requests at work
 THREAD_SECONDS = 3.0  # how long a stop waits for the threads
-MOST_REQUEST_BYTES = 64 * 1024
 
 UseCase = Callable[..., Awaitable[Answer]]
 USE_CASES: dict[str, UseCase] = {
@@ -42,7 +42,7 @@ class Notifier:
         """`settings` is what config.yaml says. Raises ConfigurationError."""
         self._settings = config.settings(settings)
         self._connection = _connection(self._settings, settings.get("HEARTBEAT"))
-        self._server = _server(self._settings.origins)
+        self._server = socket_server(self._settings)
         # No heartbeat: while nobody says a word, nobody would send one.
         self._peers = Peers(self._connection.clone(heartbeat=0))
         self._rooms = SocketRooms(self._server, self._peers)
@@ -88,7 +88,8 @@ class Notifier:
         self._consumer.stop()
         self._tokens.stop()
         self._peers.stop()
-        await _close_sockets(self._server)
+        await self._server.drop_all()
+        await self._server.shutdown()
         await self._runner.cleanup()
         self._runner = None
         deadline = asyncio.get_running_loop().time() + THREAD_SECONDS
@@ -212,40 +213,3 @@ def _connection(settings: config.Settings, heartbeat: object) -> Any:
         return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, seconds)
     except Exception as error:  # kombu raises a different one for each way to be wrong
         raise config.ConfigurationError("setting AMQP_URI: is not the URL of a broker") from error
-
-
-def _server(origins: list[str]) -> socketio.AsyncServer:
-    quiet = logging.getLogger("notifications.sockets")
-    if quiet.level == logging.NOTSET:
-        quiet.setLevel(logging.ERROR)
-    return socketio.AsyncServer(
-        async_mode="aiohttp",
-        # One event of a client after the other: its order is kept, and its handlers cannot pile up.
-        async_handlers=False,
-        cors_allowed_origins=_allowed(origins),
-        max_http_buffer_size=MOST_REQUEST_BYTES,
-        logger=quiet,
-        engineio_logger=quiet,
-    )
-
-
-def _allowed(origins: list[str]) -> Any:
-    """python-socketio's setting for web pages of `origins` and of the notifier's own."""
-    if not origins:
-        return None
-    if "*" in origins:
-        return "*"
-
-    def allows(origin: str | None, environ: Mapping[str, Any]) -> bool:
-        return origin in origins or origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
-
-    return allows
-
-
-async def _close_sockets(server: socketio.AsyncServer) -> None:
-    # Without a word, as when a connection is lost: clients then connect again by themselves. After a close
-    # packet, or Socket.IO's own disconnect, python-socketio's client stays away for good.
-    for socket in list(server.eio.sockets.values()):
-        await socket.close(wait=False, abort=True)
-        await socket.queue.put(None)  # what python-engineio's writer and polls end on
-    await server.shutdown()

@@ -101,7 +101,7 @@ def test_a_bad_field_is_refused(
 
 
 @pytest.mark.parametrize(
-    "text", [None, 5, True, [], {}, "", "   ", "x" * 20_000, "a\x00b"], ids=lambda text: ascii(text)[:20]
+    "text", [None, 5, True, [], {}, "", "   ", "x" * 10_000, "a\x00b"], ids=lambda text: ascii(text)[:20]
 )
 @pytest.mark.parametrize(("event", "field"), [("message", "message"), ("new_review", "review_title")])
 def test_what_is_said_must_be_a_text(
