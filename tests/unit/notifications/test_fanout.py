@@ -1,0 +1,181 @@
+"""What the short way writes, against what python-socketio would have sent, frame by frame."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import socketio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from broker.config import Settings
+from notifications.sockets import socket_server
+from tests.raw_sockets import RawSocket, Running, event, running
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+END = "the end"
+LENGTHS = [100, 101, 102, 103, 104, 105, 106, 65_500, 65_510, 65_511, 65_512, 65_513, 65_520, 70_000]
+
+
+async def frames(server: socketio.AsyncServer, told: list[Any]) -> list[bytes]:
+    """All that a client in the room reads of `told`, header and payload, up to END."""
+    async with running(server) as served:
+        client = await RawSocket.join(served.port)
+        for data in told:
+            await served.tell(data)
+        await served.tell(END)
+        read: list[bytes] = []
+        while not read or END.encode() not in read[-1]:
+            head, _, payload = await client.frame()
+            read.append(head + payload)
+        client.close()
+        return read
+
+
+def stock() -> socketio.AsyncServer:
+    return socketio.AsyncServer(async_mode="aiohttp", async_handlers=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(JSON | st.tuples(JSON, JSON), max_size=8))
+def test_frames_are_those_of_the_library(told: list[Any]) -> None:
+    async def both() -> tuple[list[bytes], list[bytes]]:
+        return await frames(socket_server(Settings()), told), await frames(stock(), told)
+
+    ours, theirs = asyncio.run(both())
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_every_length_of_header_is_the_librarys(length: int) -> None:
+    told = ["x" * length, "é" * (length // 2)]
+
+    async def both() -> tuple[list[bytes], list[bytes]]:
+        return await frames(socket_server(Settings()), told), await frames(stock(), told)
+
+    ours, theirs = asyncio.run(both())
+    assert ours == theirs
+
+
+class Writes:
+    """Counts which way broadcasts took, at one client."""
+
+    def __init__(self, served: Running) -> None:
+        self.direct = 0
+        self.library = 0
+        (websocket,) = served.server.eio.websockets.values()
+        write, send = websocket.write, websocket.send
+
+        def counted_write(frame: bytes) -> bool:
+            done: bool = write(frame)
+            self.direct += done
+            return done
+
+        async def counted_send(message: str) -> None:
+            self.library += 1
+            await send(message)
+
+        websocket.write, websocket.send = counted_write, counted_send
+
+
+def test_broadcasts_take_the_short_way_and_nothing_overtakes() -> None:
+    async def scenario() -> None:
+        async with running(socket_server(Settings())) as served:
+            client = await RawSocket.join(served.port)
+            ways = Writes(served)
+            (sid, _), *_ = served.server.manager.get_participants("/", "room")
+            for number in range(50):
+                if number % 7 == 3:
+                    client.send(event("say", number, number=number))
+                if number % 5 == 2:
+                    await served.server.emit("asked", number, to=sid, callback=lambda *_: None)
+                await served.tell(number)
+                if number % 11 == 5:
+                    await asyncio.sleep(0)
+            await served.tell(END)
+            told: list[str] = []
+            while not told or END not in told[-1]:
+                told.append(await client.text())
+            in_order = [text for text in told if text.startswith("42")]
+            numbers = [int(text.rsplit(",", 1)[1].rstrip("]")) for text in in_order if END not in text]
+            assert numbers == sorted(numbers)
+            assert len(numbers) == 60
+            assert ways.direct > 0
+            assert ways.library > 0
+            await served.tell("quiet again")
+            client.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_upgrades_from_long_polling_gets_everything_in_order() -> None:
+    async def scenario() -> None:
+        async with running(socket_server(Settings())) as served:
+            heard: list[int] = []
+            done = asyncio.Event()
+            client = socketio.AsyncClient(reconnection=False)
+
+            def hear(number: int) -> None:
+                heard.append(number)
+                if number == 199:
+                    done.set()
+
+            client.on("told", hear)
+            await client.connect(f"http://127.0.0.1:{served.port}", wait=False)
+            while not served.in_room():
+                await asyncio.sleep(0)
+            for number in range(200):
+                await served.tell(number)
+                await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                await done.wait()
+            assert heard == list(range(200))
+            assert client.transport() == "websocket"
+            await client.disconnect()
+
+    asyncio.run(scenario())
+
+
+def test_skipped_clients_and_other_rooms_hear_nothing() -> None:
+    async def scenario() -> None:
+        async with running(socket_server(Settings())) as served:
+            one, other = [await RawSocket.join(served.port) for _ in range(2)]
+            sids = [sid for sid, _ in served.server.manager.get_participants("/", "room")]
+            await served.tell("for the other", skip_sid=sids[0])
+            await served.tell("for one", skip_sid=[sids[1]])
+            await served.server.emit("told", "for nobody", room="empty")
+            await served.server.emit("told", "for all")
+            for client, texts in ((one, ["for one", "for all"]), (other, ["for the other", "for all"])):
+                assert [await client.text() for _ in texts] == [event("told", text) for text in texts]
+            one.close()
+            other.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_compressing_client_is_served_by_the_library() -> None:
+    async def scenario() -> None:
+        async with running(socket_server(Settings(NOTIFIER_DEFLATE=True))) as served:
+            client = socketio.AsyncClient(reconnection=False)
+            heard: asyncio.Queue[Any] = asyncio.Queue()
+            client.on("told", heard.put)
+            await client.connect(f"http://127.0.0.1:{served.port}", transports=["websocket"])
+            plain = await RawSocket.join(served.port)
+            squeezed = await RawSocket.open(
+                served.port, headers={"Sec-WebSocket-Extensions": "permessage-deflate"}
+            )
+            assert "permessage-deflate" in squeezed.headers["sec-websocket-extensions"]
+            await served.tell("hello")
+            assert await heard.get() == "hello"
+            assert await plain.text() == '42["told","hello"]'
+            plain.close()
+            squeezed.close()
+            await client.disconnect()
+
+    asyncio.run(scenario())
