@@ -1,14 +1,16 @@
 """Broadcasts that are encoded and framed once: the same bytes go to every WebSocket of a room.
 
 python-socketio encodes a broadcast once too, but gives every client a task, a place in a queue, a wake-up of
-its writer and a frame of its own: nine tenths of what a delivery costs. Here the finished frame goes straight
-to the client's transport. Whatever is not a plain broadcast to a WebSocket goes the library's own way: events
-that want an acknowledgement, binary data, long-polling, compression, and a client to whom the library is
-writing at the moment, so that nothing overtakes.
+its writer and a frame of its own: nine tenths of what a delivery costs. Here the finished frame goes to the
+client's transport; what is left is one call of the kernel for each client, and frames that come within one
+turn of the event loop share it. Whatever is not a plain broadcast to a WebSocket goes the library's own way:
+events that want an acknowledgement, binary data, long-polling, compression, and a client to whom the library
+is writing at the moment, so that nothing overtakes.
 
 The frames are those of RFC 6455, section 5.2: one unmasked, final text frame.
 """
 
+import asyncio
 import struct
 from typing import Any, Protocol
 
@@ -23,8 +25,11 @@ TWO_BYTE_LENGTH, EIGHT_BYTE_LENGTH = 126, 127
 class Direct(Protocol):
     """A WebSocket that takes finished frames."""
 
-    def write(self, frame: bytes) -> bool:
-        """Whether it is done with the frame; False where the library must send it."""
+    def take(self, frame: bytes) -> int:
+        """Keep a frame for the next `flush`; how many it keeps now. 0: the library must send this one."""
+
+    def flush(self) -> None:
+        """Write the frames that it keeps."""
 
 
 class FanOut(AsyncManager):
@@ -36,6 +41,7 @@ class FanOut(AsyncManager):
     def __init__(self, websockets: dict[str, Direct]) -> None:
         super().__init__()
         self._websockets = websockets
+        self._kept: list[Direct] = []
 
     async def emit(  # noqa: PLR0913, PLR0917 -- the library's own signature
         self,
@@ -64,8 +70,20 @@ class FanOut(AsyncManager):
         for sid, session in participants:
             if sid not in skipped:
                 websocket = websockets.get(session)
-                if websocket is None or not websocket.write(frame):
+                if websocket is None or not (kept := websocket.take(frame)):
                     await self.server._send_eio_packet(session, packet)
+                elif kept == 1:
+                    self._flush_soon(websocket)
+
+    def _flush_soon(self, websocket: Direct) -> None:
+        if not self._kept:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._kept.append(websocket)
+
+    def _flush(self) -> None:
+        kept, self._kept = self._kept, []
+        for websocket in kept:
+            websocket.flush()
 
     def _encoded(self, event: str, data: Any, namespace: str) -> Any:
         """The Socket.IO packet as a text, or something else where a part of it is binary."""

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -71,17 +71,20 @@ class Backlog:
         self._written = 0
         self._ends: deque[int] = deque()
 
-    def admits(self, length: int) -> bool:
-        """Whether a frame of `length` bytes may still be added; if so, it is to be written now."""
+    def admits(self, frames: Sequence[bytes]) -> bool:
+        """Whether these may be added; if so, they are to be written now."""
         waiting = self._transport.get_write_buffer_size()
-        self._written += length
         if not waiting:
+            self._written += sum(map(len, frames))
             self._ends.clear()
             return True
-        self._ends.append(self._written)
-        if waiting + length > self._limits.queue_bytes:
+        for frame in frames:
+            self._written += len(frame)
+            waiting += len(frame)
+            self._ends.append(self._written)
+        if waiting > self._limits.queue_bytes:
             return False
-        return len(self._ends) <= self._limits.queue_packets or self._recounted(waiting + length)
+        return len(self._ends) <= self._limits.queue_packets or self._recounted(waiting)
 
     def _recounted(self, waiting: int) -> bool:
         gone = self._written - waiting

@@ -39,6 +39,7 @@ class WebSocket(LibraryWebSocket):
         self._pace = Pace(self._limits.message_rate)
         self._in_a_row = 0
         self._takes_frames = False
+        self._kept: list[bytes] = []
 
     async def __call__(self, environ: Mapping[str, Any]) -> Any:
         request: web.Request = environ["aiohttp.request"]
@@ -73,17 +74,24 @@ class WebSocket(LibraryWebSocket):
         elif not self._session.closed:
             await self._session.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
 
-    def write(self, frame: bytes) -> bool:
-        """Write a finished frame, unless the library has to: see `notifications.fanout.Direct`."""
+    def take(self, frame: bytes) -> int:
+        """Keep a finished frame for the next `flush`: see `notifications.fanout.Direct`."""
         if not (self._takes_frames and self._outbox.is_sent):
-            return False
-        transport = self._transport
-        if not transport.is_closing():
-            if self._backlog.admits(len(frame)):
-                transport.write(frame)
-            else:
-                self.abort("it takes too little of what it is sent")
-        return True
+            return 0
+        self._kept.append(frame)
+        return len(self._kept)
+
+    def flush(self) -> None:
+        """Write what `take` has kept, unless too much waits for the client already: then drop it."""
+        frames, self._kept = self._kept, []
+        if not frames or self._transport.is_closing():
+            return
+        if not self._backlog.admits(frames):
+            self.abort("it takes too little of what it is sent")
+        elif len(frames) == 1:
+            self._transport.write(frames[0])
+        else:
+            self._transport.writelines(frames)
 
     async def until_writable(self) -> None:
         """Wait while the client has more to take than a few frames."""
@@ -96,8 +104,12 @@ class WebSocket(LibraryWebSocket):
             await self._writer.drain()
 
     async def send(self, message: str | bytes) -> None:
-        self._admit(len(message.encode() if isinstance(message, str) else message))
+        self._before_the_library_writes(message.encode() if isinstance(message, str) else message)
         await super().send(message)
+
+    async def close(self) -> None:
+        self.flush()
+        await super().close()
 
     async def wait(self) -> str:
         """The client's next packet, not faster than its rate. Raises OSError once there will be no more."""
@@ -111,7 +123,7 @@ class WebSocket(LibraryWebSocket):
                 case WSMsgType.BINARY:
                     self.refuse("binary data is not taken", WSCloseCode.UNSUPPORTED_DATA)
                 case WSMsgType.PING:
-                    self._admit(len(message.data))
+                    self._before_the_library_writes(message.data)
                     await self._sock.pong(message.data)
                 case WSMsgType.PONG:
                     pass
@@ -138,8 +150,9 @@ class WebSocket(LibraryWebSocket):
         # A compressed frame depends on those before it: it cannot be the same for all.
         return not self._sock.compress
 
-    def _admit(self, length: int) -> None:
-        if not self._backlog.admits(length):
+    def _before_the_library_writes(self, message: bytes) -> None:
+        self.flush()  # nothing overtakes
+        if not self._backlog.admits([message]):
             self.abort("it takes too little of what it is sent")
             raise ConnectionResetError("the client is too slow")
 
