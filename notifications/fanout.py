@@ -42,6 +42,7 @@ class FanOut(AsyncManager):
         super().__init__()
         self._websockets = websockets
         self._kept: list[Direct] = []
+        self._rooms_of: dict[tuple[str, str], set[Any]] = {}  # by namespace and client
 
     async def emit(  # noqa: PLR0913, PLR0917 -- the library's own signature
         self,
@@ -84,6 +85,27 @@ class FanOut(AsyncManager):
         kept, self._kept = self._kept, []
         for websocket in kept:
             websocket.flush()
+
+    # The library looks through every room of the server, and each client is one, whenever a client leaves.
+
+    def basic_enter_room(self, sid: str, namespace: str, room: Any, eio_sid: str | None = None) -> None:
+        super().basic_enter_room(sid, namespace, room, eio_sid)
+        self._rooms_of.setdefault((namespace, sid), set()).add(room)
+
+    def basic_leave_room(self, sid: str, namespace: str, room: Any) -> None:
+        super().basic_leave_room(sid, namespace, room)
+        if (rooms := self._rooms_of.get((namespace, sid))) is not None:
+            rooms.discard(room)
+
+    def basic_disconnect(self, sid: str, namespace: str, **_options: Any) -> None:
+        for room in self._rooms_of.pop((namespace, sid), ()):
+            self.basic_leave_room(sid, namespace, room)
+        self.callbacks.pop(sid, None)
+        for pending in (self.pending_connect, self.pending_disconnect):
+            if sid in (waiting := pending.get(namespace, ())):
+                waiting.remove(sid)
+                if not waiting:
+                    del pending[namespace]
 
     def _encoded(self, event: str, data: Any, namespace: str) -> Any:
         """The Socket.IO packet as a text, or something else where a part of it is binary."""

@@ -179,3 +179,33 @@ def test_a_compressing_client_is_served_by_the_library() -> None:
             await client.disconnect()
 
     asyncio.run(scenario())
+
+
+def test_nothing_is_kept_of_clients_that_left() -> None:
+    async def scenario() -> None:
+        async with running(socket_server(Settings())) as served:
+            manager = served.server.manager
+            clients = [await RawSocket.join(served.port) for _ in range(3)]
+            gone, stays, refused = [sid for sid, _ in manager.get_participants("/", "room")]
+            for room in ("a", "b"):
+                await served.server.enter_room(gone, room)
+                await served.server.enter_room(stays, room)
+            await served.server.leave_room(gone, "b")
+            await served.server.disconnect(gone)
+            clients[2].send("nonsense")
+            await clients[2].ending()
+            while manager.is_connected(refused, "/"):
+                await asyncio.sleep(0)
+            assert sorted(manager.get_rooms(stays, "/")) == sorted(["a", "b", "room", stays])
+            assert manager.rooms.keys() == {"/"}
+            assert manager.rooms["/"].keys() == {None, "a", "b", "room", stays}
+            assert [sid for sid, _ in manager.get_participants("/", "a")] == [stays]
+            await served.server.disconnect(stays)
+            assert manager.rooms == {}
+            assert manager.pending_connect == {}
+            assert manager.pending_disconnect == {}
+            assert not manager._rooms_of
+            for client in clients:
+                client.close()
+
+    asyncio.run(scenario())
