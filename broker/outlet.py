@@ -13,7 +13,7 @@ from nameko.constants import PERSISTENT
 from broker import link
 from broker.events import exchange
 from broker.rpc_client import bounded_connection
-from broker.topology import required_queues
+from broker.topology import REVIEW_STREAM, required_queues
 
 BROKER_SECONDS = 3.0  # for the broker to take something, or to confirm all that was sent
 GOODBYE_SECONDS = 1.0
@@ -46,7 +46,7 @@ class Outlet:
         self._last_tag = 0
         self._unconfirmed: dict[int, str] = {}  # delivery tag → id of the event
         self._refused: set[str] = set()
-        self._declared: set[str] = set()
+        self._declared: set[str] = set()  # queues
         with _bound():
             self._channel = connection.channel()
             self._producer = Producer(self._channel, exchange(source), serializer="json")
@@ -64,10 +64,10 @@ class Outlet:
         """
         queues = required_queues(self._source, event_type)
         with _bound():
-            if queues and event_type not in self._declared:
-                for queue in queues:
+            for queue in queues:
+                if queue.name not in self._declared:
                     queue(self._channel).declare()
-                self._declared.add(event_type)
+                    self._declared.add(queue.name)
             self._last_tag += 1
             if self._confirms:
                 self._unconfirmed[self._last_tag] = envelope["id"]
@@ -87,9 +87,10 @@ class Outlet:
                 self._connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
         except TimeoutError as error:
             raise Stalled from error
-        # Queues can be deleted: the next events declare anew what they need.
-        self._declared.clear()
         refused, self._refused = self._refused, set()
+        # Queues can be deleted: the next events declare anew what they need. Not the stream, which takes 3 ms
+        # to declare: its readers see it go, and what was in it is gone anyway.
+        self._declared = set() if refused else self._declared & {REVIEW_STREAM}
         return refused
 
     def keep_alive(self) -> None:

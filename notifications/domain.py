@@ -1,5 +1,6 @@
 """Pure rules of the rooms: what they are called, what is said in them, which of them an event reaches."""
 
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ MOST_GENRE_CHARACTERS = 50
 MOST_NAME_CHARACTERS = 100  # of a user_id or a room_id
 MOST_TITLE_CHARACTERS = 200
 MOST_MESSAGE_CHARACTERS = 2000
+MOST_POSITION_CHARACTERS = 100
 MOST_ID_DIGITS = 19  # of PostgreSQL's bigint
 
 # An event of a review: the name under which rooms get it, and what its writer did.
@@ -45,13 +47,18 @@ class RoomRequest:
     room: str
 
 
-@dataclass(frozen=True)
-class Push:
-    """What one room gets: an event's name and its payload."""
+@dataclass(frozen=True, slots=True)
+class News:
+    """What rooms get of an event: under which name, and the payload, kept as text because that is smaller."""
 
-    room: str
+    id: str
     event: str
-    payload: dict[str, Any]
+    rooms: tuple[str, ...]
+    text: str  # a JSON object: what the payloads for all rooms have in common
+
+    def payload(self, room: str) -> dict[str, Any]:
+        """What `room` gets, live and replayed alike."""
+        return {**json.loads(self.text), "room_id": room}
 
 
 class _Movie(BaseModel):
@@ -63,6 +70,7 @@ class _Movie(BaseModel):
 class _Review(BaseModel):
     user_id: int | None = None
     title: str = ""
+    spoiler: bool = False
 
 
 class _ReviewNews(BaseModel):
@@ -135,6 +143,13 @@ def text_field(data: Mapping[str, Any], field: str, most: int) -> str:
     return text
 
 
+def position(data: Mapping[str, Any]) -> str | None:
+    """The `last_event_id` of a client that was in the room before. Raises Refusal `invalid`."""
+    if data.get("last_event_id") is None:
+        return None
+    return text_field(data, "last_event_id", MOST_POSITION_CHARACTERS)
+
+
 def joined(request: RoomRequest) -> str:
     return f"User {request.user_id} has joined the room {request.room_id}"
 
@@ -148,11 +163,11 @@ def announcement(user_id: int | str, review_title: str) -> str:
     return f"User {user_id} added a new review: {review_title}"
 
 
-def fan_out(envelope: Envelope) -> list[Push]:
-    """What each room gets of a review event: its movie's room, `all`, its genres' and its writer's.
+def fan_out(envelope: Envelope) -> News:
+    """What its rooms get of a review event: its movie's, `all`, its genres' and its writer's.
 
-    Raises pydantic.ValidationError where the event lacks what the rooms need, KeyError for an event of
-    another type.
+    A spoiler goes out without its title and body, which whoever wants them reads by REST. Raises
+    pydantic.ValidationError where the event lacks what the rooms need, KeyError for an event of another type.
     """
     event, deed = REVIEW_EVENTS[envelope.type]
     news = _ReviewNews.model_validate(envelope.data)
@@ -161,15 +176,18 @@ def fan_out(envelope: Envelope) -> list[Push]:
     rooms = [str(news.movie.id), ALL, *_genre_rooms(news.movie.genre or "")]
     if user_id is not None:
         rooms.append(f"{USER_PREFIX}{user_id}")
+    review, title = envelope.data["review"], news.review.title
+    if news.review.spoiler:
+        review, title = {**review, "title": None, "body": None}, "(spoiler)"
     common = {
-        "message": f"{who} {deed}: {news.review.title}",
+        "message": f"{who} {deed}: {title}",
         "verified": True,
         "event_id": envelope.id,
         "movie_id": news.movie.id,
         "movie_title": news.movie.title,
-        "review": envelope.data["review"],
+        "review": review,
     }
-    return [Push(room, event, {**common, "room_id": room}) for room in rooms]
+    return News(envelope.id, event, tuple(rooms), json.dumps(common, separators=(",", ":")))
 
 
 def _genre_rooms(genres: str) -> list[str]:

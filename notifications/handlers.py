@@ -1,14 +1,19 @@
 """One function per use case. What they need of the outside comes as `Rooms` and `Tokens`."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from broker.errors import Unauthenticated
 from broker.events import Envelope
 from broker.tokens import Identity
 from notifications import domain
-from notifications.domain import Refusal, RoomRequest
+from notifications.domain import News, Refusal, RoomRequest
+
+# How long an event that a client has heard at another notifier may take to come here as well.
+ELSEWHERE_SECONDS = 2.0
 
 Answer = dict[str, Any]
 
@@ -22,17 +27,40 @@ class Client:
     rooms: set[str] = field(default_factory=set)
 
 
+class Gone(Exception):
+    """The client is not connected any more."""
+
+
 class Rooms(Protocol):
     """Who is in which room, and a way to speak into one."""
 
-    async def enter(self, sid: str, room: str) -> None: ...
+    async def enter(self, sid: str, room: str) -> None:
+        """Raises Gone."""
+
     async def leave(self, sid: str, room: str) -> None: ...
+
+    async def send(self, sid: str, event: str, payload: Mapping[str, Any]) -> None:
+        """Speak to one client; nothing happens where it is gone."""
+
+    async def drop(self, sid: str) -> None:
+        """Cut the client off without a word, so that it connects again by itself."""
 
     async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         """Speak to those who are connected here."""
 
     async def tell_everywhere(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         """Speak to those here and, as far as the broker can be reached, at every other notifier."""
+
+
+class Past(Protocol):
+    """What the rooms were told; see `notifications.history.History`."""
+
+    turn: asyncio.Lock
+
+    def add(self, event_id: str, at: float, news: News | None = None) -> bool: ...
+    def last(self, room: str) -> str: ...
+    def since(self, room: str, position: str) -> list[News] | None: ...
+    async def wait_for(self, position: str, seconds: float) -> None: ...
 
 
 class Tokens(Protocol):
@@ -62,19 +90,57 @@ async def connect(sid: str, auth: object, tokens: Tokens) -> Client:
     return Client(sid, await tokens.identify(token))
 
 
-async def join(client: Client, data: object, tokens: Tokens, rooms: Rooms) -> Answer:
+async def join(
+    client: Client, data: object, tokens: Tokens, rooms: Rooms, *, past: Past, most_rooms: int
+) -> Answer:
     """Enter a room, and tell it so unless the client is a mere listener.
 
-    `data` is `{"user_id", "room_id"}`. Raises Refusal.
+    `data` is `{"user_id", "room_id", "last_event_id"?}`. What the room was told after that event is told to
+    the client first; `recovered` is false where that is not known any more, and for a first join. The
+    answer's `last_event_id` is the place in the room's history at which the client enters.
+    Raises Refusal, and Gone where the client is lost meanwhile.
     """
-    request, _ = domain.room_request(data)
+    request, fields = domain.room_request(data)
+    position = domain.position(fields)
     identity = _speaker(client, request, tokens)
-    await rooms.enter(client.sid, request.room)
-    client.rooms.add(request.room)
+    if request.room not in client.rooms and len(client.rooms) >= most_rooms:
+        raise Refusal(f"You are in {most_rooms} rooms, more cannot be: leave one first", "too_many_rooms")
+    recovered, position = await _enter(client, request.room, position, rooms, past)
     text = domain.joined(request)
     if identity is not None:
         await rooms.tell_everywhere(request.room, "message", _said(identity, request, text))
-    return {"message": text, "recovered": False, "last_event_id": None, "room_id": request.room}
+    return {"message": text, "recovered": recovered, "last_event_id": position, "room_id": request.room}
+
+
+async def _enter(
+    client: Client, room: str, position: str | None, rooms: Rooms, past: Past
+) -> tuple[bool, str]:
+    """Enter `room` once the client was told what it missed after `position`.
+
+    Answers whether it was, and the position at which it enters.
+    """
+    if position is not None:
+        await past.wait_for(position, ELSEWHERE_SECONDS)
+        if room in client.rooms:  # what is replayed must not come in between as well
+            client.rooms.discard(room)
+            await rooms.leave(client.sid, room)
+    replaying = False
+    while True:
+        async with past.turn:
+            missed = [] if position is None else past.since(room, position)
+            if missed is None and not replaying:
+                position, missed = None, []
+            if missed == []:
+                await rooms.enter(client.sid, room)
+                client.rooms.add(room)
+                return position is not None, past.last(room)
+        if missed is None:  # more was told than is remembered, while the client took in what came before
+            await rooms.drop(client.sid)
+            raise Gone
+        replaying = True
+        for news in missed:
+            await rooms.send(client.sid, news.event, news.payload(room))
+            position = news.id
 
 
 async def leave(client: Client, data: object, tokens: Tokens, rooms: Rooms) -> Answer:
@@ -120,10 +186,25 @@ async def announce_review(client: Client, data: object, tokens: Tokens, rooms: R
     return {"message": text, "room_id": request.room}
 
 
-async def push_review(envelope: Envelope, rooms: Rooms) -> None:
-    """Tell every room that a review event concerns. Raises pydantic.ValidationError for another."""
-    for push in domain.fan_out(envelope):
-        await rooms.tell(push.room, push.event, push.payload)
+async def push_review(envelope: Envelope, rooms: Rooms, past: Past, now: float) -> None:
+    """Tell every room that a review event concerns, unless they were told of it before.
+
+    `now` is in seconds since 1970. Raises pydantic.ValidationError for another event.
+    """
+    news = domain.fan_out(envelope)
+    async with past.turn:
+        if past.add(news.id, now, news):
+            for room in news.rooms:
+                await rooms.tell(room, news.event, news.payload(room))
+
+
+def remember(envelope: Envelope, past: Past) -> None:
+    """Record a review event, or a mere mark in their order, of before: nobody is told.
+
+    Raises pydantic.ValidationError and ValueError for other events.
+    """
+    news = domain.fan_out(envelope) if envelope.type in domain.REVIEW_EVENTS else None
+    past.add(envelope.id, datetime.fromisoformat(envelope.time).timestamp(), news)
 
 
 async def repeat(envelope: Envelope, rooms: Rooms) -> None:

@@ -1,42 +1,27 @@
-"""What the handlers need of the outside: the sockets' rooms, the broker's events, the state of tokens.
+"""What the handlers need of the outside: the sockets' rooms, the state of tokens.
 
-The broker's client blocks, so it has two threads. They only ever hand results to the event loop
+The broker's client blocks, so it has a thread. That only ever hands results to the event loop
 (`call_soon_threadsafe`); all state is read and changed on the loop.
 """
 
 import asyncio
 import logging
 import threading
-import time
-import uuid
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import kombu
-import socketio
-from kombu.exceptions import KombuError
-from kombu.mixins import ConsumerMixin
-from pydantic import ValidationError
 
-from broker.events import Envelope, exchange
 from broker.rpc_client import call
 from broker.tokens import Identity, ReadingAllowance, TokenVerifier
-from notifications.peers import ROOM_TOLD, SOURCE, Peers
+from notifications.handlers import Gone
+from notifications.peers import Peers
+from notifications.sockets import SocketServer
 from notifications.threads import spawn
 
 _log = logging.getLogger(__name__)
 
-EVENTS = {
-    "movies": ("review_created", "review_updated", "review_deleted"),
-    "auth": ("session_revoked", "user_updated"),
-    SOURCE: (ROOM_TOLD,),
-}
-RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}  # seconds
-AFTER_FAILURE_SECONDS = 1.0
-DRAIN_SECONDS = 0.5  # how long a stop can go unnoticed
-PREFETCH_MESSAGES = 100
-MOST_WAITING = 1000  # events handed over and not yet pushed; the broker keeps the rest
 READ_AGAIN_SECONDS = 1.0  # after a reading of the token state that failed
 VERIFICATION_SECONDS = 2.0
 
@@ -46,15 +31,28 @@ HandOver = Callable[..., object]
 class SocketRooms:
     """The rooms as Socket.IO keeps them."""
 
-    def __init__(self, server: socketio.AsyncServer, peers: Peers) -> None:
+    def __init__(self, server: SocketServer, peers: Peers) -> None:
         self._server = server
         self._peers = peers
 
     async def enter(self, sid: str, room: str) -> None:
-        await self._server.enter_room(sid, room)
+        try:
+            await self._server.enter_room(sid, room)
+        except (KeyError, ValueError) as error:  # python-socketio knows the socket no more
+            raise Gone from error
 
     async def leave(self, sid: str, room: str) -> None:
         await self._server.leave_room(sid, room)
+
+    async def send(self, sid: str, event: str, payload: Mapping[str, Any]) -> None:
+        await self._server.emit(event, dict(payload), to=sid)
+        await self._server.until_writable(sid)
+
+    async def drop(self, sid: str) -> None:
+        await self._server.drop(sid)
+
+    async def drop_all(self) -> None:
+        await self._server.drop_all()
 
     async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         await self._server.emit(event, dict(payload), room=room)
@@ -62,103 +60,6 @@ class SocketRooms:
     async def tell_everywhere(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         await self.tell(room, event, payload)
         self._peers.tell(room, event, payload)
-
-
-class EventConsumer(ConsumerMixin):
-    """Consumes the events on a thread of its own, and connects again for as long as it runs.
-
-    On its thread it calls `receive` with each envelope, after waiting while `waiting()` says that too many
-    are not yet worked off, and `changed` with whether it consumes, whenever that changes.
-    """
-
-    def __init__(
-        self,
-        connection: kombu.Connection,
-        receive: Callable[[Envelope], object],
-        waiting: Callable[[], int],
-        changed: Callable[[bool], object],
-    ) -> None:
-        self.connection = connection
-        self.running = False
-        self._receive = receive
-        self._waiting = waiting
-        self._changed = changed
-        self._consuming: bool | None = None
-
-    def start(self) -> None:
-        self.running = True
-        spawn(self.run)
-
-    def stop(self) -> None:
-        """Ask the thread to end; `running` turns false when it has."""
-        self.should_stop = True
-
-    def run(self) -> None:  # type: ignore[override, unused-ignore]
-        try:
-            while not self.should_stop:
-                try:
-                    for _ in self.consume(safety_interval=DRAIN_SECONDS):
-                        pass
-                except _Stopping:
-                    break
-                except Exception as error:  # whatever it is, this thread is the only one that hears events
-                    self._lost(error)
-                    time.sleep(AFTER_FAILURE_SECONDS)
-        finally:
-            self.running = False
-
-    @contextmanager
-    def establish_connection(self) -> Iterator[kombu.Connection]:
-        with self.create_connection() as opened:
-            opened.ensure_connection(lambda error, _: self._lost(error), callback=self._check, **RECONNECT)
-            yield opened
-
-    def get_consumers(self, Consumer: Any, channel: Any) -> list[Any]:  # noqa: ARG002
-        # A new name each time: the broker may still hold a lost connection's exclusive queue.
-        name = f"notifications-{uuid.uuid4()}"
-        bindings = [
-            kombu.binding(exchange(source), routing_key=event)
-            for source, events in EVENTS.items()
-            for event in events
-        ]
-        self._queue = kombu.Queue(name, bindings, exclusive=True, auto_delete=True, durable=False)
-        options = {"accept": ["json"], "prefetch_count": PREFETCH_MESSAGES}
-        return [Consumer([self._queue], callbacks=[self._take], **options)]
-
-    def on_consume_ready(self, connection: Any, channel: Any, consumers: Any, **options: Any) -> None:  # noqa: ARG002
-        self._consuming = True
-        _log.info("hearing events from %s", connection.as_uri())
-        self._changed(True)
-
-    def on_consume_end(self, connection: Any, channel: Any) -> None:  # noqa: ARG002
-        self._queue(channel).delete()  # memory:// deletes no queue by itself
-
-    def on_decode_error(self, message: kombu.Message, exc: Exception) -> None:
-        _log.warning("dropped a message that is not JSON (%s)", type(exc).__name__)
-        message.ack()
-
-    def _take(self, body: Any, message: kombu.Message) -> None:
-        while self._waiting() > MOST_WAITING and not self.should_stop:
-            time.sleep(0.01)
-        try:
-            self._receive(Envelope.model_validate(body))
-        except ValidationError:
-            _log.warning("dropped a message that is not an event (%s)", message.delivery_info["routing_key"])
-        message.ack()
-
-    def _check(self) -> None:
-        if self.should_stop:
-            raise _Stopping
-
-    def _lost(self, error: BaseException) -> None:
-        expected = isinstance(error, (*self.connection_errors, *self.channel_errors, KombuError, OSError))
-        if not expected:
-            _log.error("hearing events failed", exc_info=error)
-        if self._consuming is not False and not self.should_stop:
-            # The cause by its type alone: its text may hold the URI.
-            _log.warning("the broker cannot be reached (%s); trying until it can", type(error).__name__)
-            self._changed(False)
-        self._consuming = False
 
 
 class TokenKeeper:
@@ -258,7 +159,3 @@ class TokenKeeper:
             else:
                 _log.warning("auth's keys cannot be read (%s); trying until they can", type(error).__name__)
         self._reading_works = works
-
-
-class _Stopping(Exception):
-    """The thread is to end."""

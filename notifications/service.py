@@ -1,9 +1,12 @@
 """The notifier: its entry points (Socket.IO events, the broker's events, health checks) and its life."""
 
 import asyncio
+import itertools
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import socketio
@@ -13,11 +16,14 @@ from broker import config
 from broker.errors import PlatformError
 from broker.events import Envelope
 from broker.rpc_client import bounded_connection
+from broker.topology import REVIEW_STREAM_BYTES
 from notifications import handlers
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
-from notifications.handlers import Answer, Client
+from notifications.feed import MARK, Feed, Turn
+from notifications.handlers import Answer, Client, Gone
+from notifications.history import History
 from notifications.peers import ROOM_TOLD, Peers
-from notifications.providers import EventConsumer, SocketRooms, TokenKeeper
+from notifications.providers import SocketRooms, TokenKeeper
 from notifications.sockets import socket_server
 
 _log = logging.getLogger(__name__)
@@ -25,10 +31,11 @@ _log = logging.getLogger(__name__)
 START_SECONDS = 10.0  # how long a start waits for the broker before it goes on without
 CLOSE_SECONDS = 1.0  # how long a stop waits for requests at work
 THREAD_SECONDS = 3.0  # how long a stop waits for the threads
+MOST_WITHOUT_A_PAUSE = 8  # events that are worked off before others get their turn on the loop
+RETRY_SECONDS = 1  # what clients are told to wait while the history is being read
 
 UseCase = Callable[..., Awaitable[Answer]]
 USE_CASES: dict[str, UseCase] = {
-    "join_notification": handlers.join,
     "leave_notification": handlers.leave,
     "new_review": handlers.announce_review,
     "message": handlers.send_message,
@@ -47,24 +54,37 @@ class Notifier:
         self._peers = Peers(self._connection.clone(heartbeat=0))
         self._rooms = SocketRooms(self._server, self._peers)
         self._seen = Seen()
+        self._history = History(
+            self._settings.NOTIFIER_HISTORY_EVENTS,
+            self._settings.NOTIFIER_HISTORY_HOURS * 3600,
+            REVIEW_STREAM_BYTES,
+        )
+        self._use_cases: dict[str, UseCase] = {
+            "join_notification": partial(
+                handlers.join, past=self._history, most_rooms=self._settings.NOTIFIER_ROOMS
+            ),
+            **USE_CASES,
+        }
         self._runner: web.AppRunner | None = None
         self._stopping = False
 
     async def start(self) -> None:
-        """Listen, then hear the broker's events: returns when both work, or after START_SECONDS without a
-        broker, which is then waited for in the background.
+        """Listen, then hear the broker's events, those of the last hours first: returns when all of it works,
+        or after START_SECONDS without a broker, which is then waited for in the background.
 
         Raises OSError where it cannot listen; nothing is left running then.
         """
         loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Envelope] = asyncio.Queue()
+        self._events: asyncio.Queue[Envelope | Turn] = asyncio.Queue()
         self._hearing = asyncio.Event()
+        self._caught_up = asyncio.Event()
         self._tokens = TokenKeeper(
             self._connection, self._settings.REVOCATION_REFRESH, loop.call_soon_threadsafe
         )
-        self._consumer = EventConsumer(
+        self._feed = Feed(
             self._connection,
-            receive=lambda envelope: loop.call_soon_threadsafe(self._events.put_nowait, envelope),
+            self._settings.NOTIFIER_HISTORY_HOURS * 3600,
+            receive=lambda heard: loop.call_soon_threadsafe(self._events.put_nowait, heard),
             waiting=self._events.qsize,
             changed=lambda hears: loop.call_soon_threadsafe(self._hearing_changed, hears),
         )
@@ -72,10 +92,12 @@ class Notifier:
         self._runner = await self._listen()
         self._pushing = asyncio.create_task(self._push_events())
         self._tokens.start()
-        self._consumer.start()
+        self._feed.start()
         self._peers.start()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hearing.wait(), START_SECONDS)
+            async with asyncio.timeout(START_SECONDS):
+                await self._hearing.wait()
+                await self._caught_up.wait()
 
     async def stop(self) -> None:
         """Stop listening and hearing, close every socket, and end the threads."""
@@ -85,7 +107,7 @@ class Notifier:
         # First of all: a client whose socket is closed connects again at once, and must not come back here.
         for site in list(self._runner.sites):
             await site.stop()
-        self._consumer.stop()
+        self._feed.stop()
         self._tokens.stop()
         self._peers.stop()
         await self._server.drop_all()
@@ -93,7 +115,7 @@ class Notifier:
         await self._runner.cleanup()
         self._runner = None
         deadline = asyncio.get_running_loop().time() + THREAD_SECONDS
-        while self._consumer.running or self._tokens.running or self._peers.running:
+        while self._feed.running or self._tokens.running or self._peers.running:
             if asyncio.get_running_loop().time() > deadline:
                 _log.warning("a thread is still waiting for the broker")
                 break
@@ -103,7 +125,7 @@ class Notifier:
             await self._pushing
 
     async def _listen(self) -> web.AppRunner:
-        app = web.Application()
+        app = web.Application(middlewares=[self._let_nobody_in_too_early])
         app.add_routes([web.get("/health/live", self._live), web.get("/health/ready", self._ready)])
         self._server.attach(app)
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS)
@@ -115,6 +137,19 @@ class Notifier:
             raise
         return runner
 
+    @web.middleware
+    async def _let_nobody_in_too_early(
+        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        """While it is not known what the rooms were told, nobody can be told what they missed."""
+        if request.path.startswith("/socket.io/") and not self._caught_up.is_set():
+            return web.json_response(
+                {"message": "The notifier does not know yet what the rooms were told; try again soon"},
+                status=503,
+                headers={"Retry-After": str(RETRY_SECONDS)},
+            )
+        return await handler(request)
+
     async def _live(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "OK"})
 
@@ -123,6 +158,8 @@ class Notifier:
             return web.json_response({"message": "The notifier is stopping"}, status=503)
         if not self._hearing.is_set():
             return web.json_response({"message": "The broker is not connected"}, status=503)
+        if not self._caught_up.is_set():
+            return web.json_response({"message": "What the rooms were told is still being read"}, status=503)
         if not self._tokens.loaded:
             return web.json_response({"message": "Sign-in cannot be checked yet"}, status=503)
         return web.json_response({"status": "OK"})
@@ -130,13 +167,15 @@ class Notifier:
     def _open_entrances(self) -> None:
         self._server.on("connect", self._connect)
         self._server.on("*", self._unknown)
-        for event, use_case in USE_CASES.items():
+        for event, use_case in self._use_cases.items():
             self._server.on(event, self._entrance(event, use_case))
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:  # noqa: ARG002
         # `auth` has no default: python-socketio calls a handler that raises TypeError a second time without.
         if await self._client(sid) is not None:
             return  # a client sent an event that it called "connect"
+        if not self._caught_up.is_set():  # it asked before the history began anew
+            raise socketio.exceptions.ConnectionRefusedError("Try again soon")
         try:
             client = await handlers.connect(sid, auth, self._tokens)
         except PlatformError as error:
@@ -157,6 +196,8 @@ class Notifier:
                 return await use_case(client, data[0] if len(data) == 1 else None, self._tokens, self._rooms)
             except Refusal as refusal:
                 return _failure(refusal.sentence, refusal.code)
+            except Gone:
+                return _failure("The connection is closed", "unavailable")
             except Exception:
                 _log.exception("%s failed", event)
                 return _failure("Something went wrong; try again soon", "unavailable")
@@ -164,7 +205,7 @@ class Notifier:
         return answer
 
     async def _unknown(self, _event: str, _sid: str, *_data: object) -> Answer:
-        return _failure(f"There is no such event: send {', '.join(USE_CASES)}", "unknown_event")
+        return _failure(f"There is no such event: send {', '.join(self._use_cases)}", "unknown_event")
 
     def _hearing_changed(self, hears: bool) -> None:
         if hears:
@@ -175,19 +216,36 @@ class Notifier:
 
     async def _push_events(self) -> None:
         """One event after the other, so that a room gets them in the order in which they were announced."""
-        while True:
-            envelope = await self._events.get()
-            if self._seen.first_time(envelope.id):
-                try:
-                    await self._event(envelope)
-                except (ValueError, TypeError, KeyError) as error:
-                    _log.warning("dropped %s %s (%s)", envelope.type, envelope.id, type(error).__name__)
-                except Exception:
-                    _log.exception("could not push %s %s", envelope.type, envelope.id)
+        for count in itertools.count(1):
+            heard = await self._events.get()
+            try:
+                if isinstance(heard, Turn):
+                    await self._turn(heard)
+                else:
+                    await self._event(heard)
+            except (ValueError, TypeError, KeyError) as error:
+                _log.warning("dropped %s (%s)", _name(heard), type(error).__name__)
+            except Exception:
+                _log.exception("could not push %s", _name(heard))
+            if count % MOST_WITHOUT_A_PAUSE == 0:
+                await asyncio.sleep(0)
+
+    async def _turn(self, turn: Turn) -> None:
+        if turn is Turn.CAUGHT_UP:
+            self._caught_up.set()
+        else:
+            self._caught_up.clear()
+            self._history.clear()
+            # Whoever is connected may have missed something, and learns of it by joining again.
+            await self._rooms.drop_all()
 
     async def _event(self, envelope: Envelope) -> None:
-        if envelope.type in REVIEW_EVENTS:
-            await handlers.push_review(envelope, self._rooms)
+        if envelope.type in REVIEW_EVENTS and self._caught_up.is_set():
+            await handlers.push_review(envelope, self._rooms, self._history, time.time())
+        elif envelope.type in REVIEW_EVENTS or envelope.type == MARK:
+            handlers.remember(envelope, self._history)
+        elif not self._seen.first_time(envelope.id):
+            return
         elif envelope.type == ROOM_TOLD:
             if self._peers.said_elsewhere(envelope):
                 await handlers.repeat(envelope, self._rooms)
@@ -195,6 +253,10 @@ class Notifier:
             handlers.end_session(envelope, self._tokens)
         elif envelope.type == "user_updated":
             handlers.change_role(envelope, self._tokens)
+
+
+def _name(heard: Envelope | Turn) -> str:
+    return heard.name if isinstance(heard, Turn) else f"{heard.type} {heard.id}"
 
 
 def _failure(sentence: str, code: str) -> Answer:
@@ -213,3 +275,31 @@ def _connection(settings: config.Settings, heartbeat: object) -> Any:
         return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, seconds)
     except Exception as error:  # kombu raises a different one for each way to be wrong
         raise config.ConfigurationError("setting AMQP_URI: is not the URL of a broker") from error
+
+
+def _server(origins: list[str]) -> socketio.AsyncServer:
+    quiet = logging.getLogger("notifications.sockets")
+    if quiet.level == logging.NOTSET:
+        quiet.setLevel(logging.ERROR)
+    return socketio.AsyncServer(
+        async_mode="aiohttp",
+        # One event of a client after the other: its order is kept, and its handlers cannot pile up.
+        async_handlers=False,
+        cors_allowed_origins=_allowed(origins),
+        max_http_buffer_size=MOST_REQUEST_BYTES,
+        logger=quiet,
+        engineio_logger=quiet,
+    )
+
+
+def _allowed(origins: list[str]) -> Any:
+    """python-socketio's setting for web pages of `origins` and of the notifier's own."""
+    if not origins:
+        return None
+    if "*" in origins:
+        return "*"
+
+    def allows(origin: str | None, environ: Mapping[str, Any]) -> bool:
+        return origin in origins or origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
+
+    return allows

@@ -3,9 +3,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from kombu import Queue
+
 from broker import topology
 from broker.consumer import EventHandler
+from broker.events import ReviewCreated, ReviewDeleted, ReviewUpdated
 from movies.service import MoviesService
+from notifications.domain import REVIEW_EVENTS
 
 DEFINITIONS = json.loads((Path(__file__).parents[3] / "broker" / "definitions.json").read_text())
 
@@ -19,7 +23,7 @@ def test_rabbitmq_knows_the_queue_of_every_handler_before_its_service_first_star
     }
     assert handlers, "there is something to compare"
     queues = {f"evt-{source}-{event}--movies.{name}" for source, event, name in handlers}
-    assert {queue["name"] for queue in DEFINITIONS["queues"]} == queues
+    assert {queue["name"] for queue in DEFINITIONS["queues"]} == queues | {topology.REVIEW_STREAM}
     bindings = {
         (each["source"], each["routing_key"], each["destination"]) for each in DEFINITIONS["bindings"]
     }
@@ -30,18 +34,31 @@ def test_rabbitmq_knows_the_queue_of_every_handler_before_its_service_first_star
 
 
 def test_the_relay_requires_the_queues_that_rabbitmq_knows() -> None:
-    queues = [
-        queue
-        for source, events in topology.REQUIRED.items()
-        for event in events
-        for queue in topology.required_queues(source, event)
-    ]
+    required = [(source, event) for source, events in topology.REQUIRED.items() for event in events]
+    required += [(topology.REVIEW_SOURCE, event) for event in topology.REVIEW_TYPES]
+    queues = {
+        queue.name: queue for source, event in required for queue in topology.required_queues(source, event)
+    }
     assert {
-        (queue.name, queue.durable, queue.auto_delete, bool(queue.queue_arguments)) for queue in queues
+        name: (queue.durable, queue.auto_delete, queue.queue_arguments or {})
+        for name, queue in queues.items()
     } == {
-        (each["name"], each["durable"], each["auto_delete"], bool(each["arguments"]))
+        each["name"]: (each["durable"], each["auto_delete"], each["arguments"])
         for each in DEFINITIONS["queues"]
     }
-    assert {(queue.exchange.name, queue.routing_key, queue.name) for queue in queues} == {
+    assert {binding for queue in queues.values() for binding in bindings(queue)} == {
         (each["source"], each["routing_key"], each["destination"]) for each in DEFINITIONS["bindings"]
+    }
+
+
+def bindings(queue: Queue) -> list[tuple[str, str, str]]:
+    """Exchange, routing key and queue of each."""
+    pairs = queue.bindings or [queue]
+    return [(pair.exchange.name, pair.routing_key, queue.name) for pair in pairs]
+
+
+def test_every_review_is_in_the_stream() -> None:
+    assert set(topology.REVIEW_TYPES) == set(REVIEW_EVENTS)
+    assert {event.source for event in (ReviewCreated, ReviewUpdated, ReviewDeleted)} == {
+        topology.REVIEW_SOURCE
     }

@@ -25,6 +25,10 @@ def review_event(type: str = "review_created", **changes: Any) -> Envelope:
     )
 
 
+def payload(envelope: Envelope, room: str = "all") -> dict[str, Any]:
+    return domain.fan_out(envelope).payload(room)
+
+
 @pytest.mark.parametrize(
     ("room_id", "room"),
     [
@@ -103,15 +107,28 @@ def test_a_text_that_cannot_be_is_refused_by_its_field(value: object) -> None:
     assert refusal.value.code == "invalid"
 
 
+def test_a_position_is_a_text_or_is_not_there() -> None:
+    assert domain.position({}) is None
+    assert domain.position({"last_event_id": None}) is None
+    assert domain.position({"last_event_id": "x" * 100}) == "x" * 100
+
+
+@pytest.mark.parametrize("value", [5, True, [], {}, "", " ", "x" * 101, "a\0b"])
+def test_another_position_is_refused_by_its_field(value: object) -> None:
+    with pytest.raises(Refusal, match="last_event_id") as refusal:
+        domain.position({"last_event_id": value})
+    assert refusal.value.code == "invalid"
+
+
 def test_a_text_loses_the_blanks_around_it() -> None:
     assert domain.text_field({"message": "  hello "}, "message", 5) == "hello"
 
 
 def test_a_review_reaches_its_movies_room_all_its_genres_and_its_writer() -> None:
-    pushes = domain.fan_out(review_event())
-    assert [push.room for push in pushes] == ["42", "all", "genre:action", "genre:crime", "user:7"]
-    assert {push.event for push in pushes} == {"new_review"}
-    assert pushes[2].payload == {
+    news = domain.fan_out(review_event())
+    assert (news.id, news.event) == ("e1", "new_review")
+    assert news.rooms == ("42", "all", "genre:action", "genre:crime", "user:7")
+    assert news.payload("genre:action") == {
         "message": "User 7 added a new review: Great",
         "verified": True,
         "event_id": "e1",
@@ -130,15 +147,25 @@ def test_a_review_reaches_its_movies_room_all_its_genres_and_its_writer() -> Non
     ],
 )
 def test_changes_of_a_review_reach_the_same_rooms(type: str, event: str, message: str) -> None:
-    pushes = domain.fan_out(review_event(type))
-    assert [push.room for push in pushes] == [push.room for push in domain.fan_out(review_event())]
-    assert {(push.event, push.payload["message"]) for push in pushes} == {(event, message)}
+    news = domain.fan_out(review_event(type))
+    assert news.rooms == domain.fan_out(review_event()).rooms
+    assert (news.event, news.payload("42")["message"]) == (event, message)
 
 
 def test_a_review_without_a_writer_is_a_former_users() -> None:
-    pushes = domain.fan_out(review_event("review_deleted", review={"user_id": None}))
-    assert [push.room for push in pushes] == ["42", "all", "genre:action", "genre:crime"]
-    assert pushes[0].payload["message"] == "A former user deleted the review: Great"
+    deleted = review_event("review_deleted", review={"user_id": None})
+    assert domain.fan_out(deleted).rooms == ("42", "all", "genre:action", "genre:crime")
+    assert payload(deleted)["message"] == "A former user deleted the review: Great"
+
+
+@pytest.mark.parametrize("type", domain.REVIEW_EVENTS)
+def test_a_spoiler_is_pushed_without_its_text(type: str) -> None:
+    text = {"title": "The sledge", "body": "It was the sledge", "spoiler": True}
+    pushed = payload(review_event(type, review=text))
+    assert "sledge" not in str(pushed)
+    assert pushed["message"].endswith("(spoiler)")
+    assert (pushed["review"]["title"], pushed["review"]["body"]) == (None, None)
+    assert (pushed["review"]["spoiler"], pushed["review"]["rating"]) == (True, 8.0)
 
 
 @pytest.mark.parametrize(
@@ -146,13 +173,12 @@ def test_a_review_without_a_writer_is_a_former_users() -> None:
     [("", []), (None, []), (" , ,", []), ("Drama,drama, DRAMA ", ["genre:drama"]), ("Noir", ["genre:noir"])],
 )
 def test_each_genre_is_one_room(genre: str | None, rooms: list[str]) -> None:
-    pushes = domain.fan_out(review_event(movie={"genre": genre}))
-    assert [push.room for push in pushes if push.room.startswith("genre:")] == rooms
+    news = domain.fan_out(review_event(movie={"genre": genre}))
+    assert [room for room in news.rooms if room.startswith("genre:")] == rooms
 
 
 def test_what_a_later_version_adds_to_an_event_is_let_through() -> None:
-    push = domain.fan_out(review_event(review={"mood": "glad"}, weather="fair"))[0]
-    assert push.payload["review"]["mood"] == "glad"
+    assert payload(review_event(review={"mood": "glad"}, weather="fair"))["review"]["mood"] == "glad"
 
 
 @pytest.mark.parametrize("changes", [{"movie": {"id": None}}, {"review": {"user_id": "x"}}])

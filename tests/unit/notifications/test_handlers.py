@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,10 +13,16 @@ from broker.events import Envelope
 from broker.tokens import Identity
 from notifications import handlers
 from notifications.domain import Refusal
-from notifications.handlers import Client
+from notifications.handlers import Client, Gone
+from notifications.history import History
 
 ANNA = Identity(user_id=7, username="anna", session="s7", expires_at=4_000_000_000)
 UseCase = Callable[..., Coroutine[Any, Any, dict[str, Any]]]
+JOIN = partial(handlers.join, past=History(3, seconds=3600, most_bytes=10**6), most_rooms=3)
+
+
+async def _nothing() -> None:
+    pass
 
 
 class FakeRooms:
@@ -24,12 +32,22 @@ class FakeRooms:
         self.members: dict[str, set[str]] = {}
         self.said: list[tuple[str, str, dict[str, Any], set[str]]] = []
         self.said_everywhere: list[str] = []
+        self.sent: list[tuple[str, str, str]] = []
+        self.dropped: list[str] = []
+        self.at_each_send: Callable[[], Coroutine[Any, Any, None]] = _nothing
 
     async def enter(self, sid: str, room: str) -> None:
         self.members.setdefault(room, set()).add(sid)
 
     async def leave(self, sid: str, room: str) -> None:
         self.members[room].discard(sid)
+
+    async def send(self, sid: str, event: str, payload: Mapping[str, Any]) -> None:
+        self.sent.append((sid, event, payload["event_id"]))
+        await self.at_each_send()
+
+    async def drop(self, sid: str) -> None:
+        self.dropped.append(sid)
 
     async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         self.said.append((room, event, dict(payload), set(self.members.get(room, ()))))
@@ -67,6 +85,17 @@ class FakeTokens:
 @pytest.fixture
 def rooms() -> FakeRooms:
     return FakeRooms()
+
+
+@pytest.fixture
+def past() -> History:
+    """Three events of a room are kept."""
+    return History(3, seconds=3600, most_bytes=10**6)
+
+
+@pytest.fixture
+def join(past: History) -> UseCase:
+    return partial(handlers.join, past=past, most_rooms=3)
 
 
 @pytest.fixture
@@ -118,18 +147,22 @@ def test_while_tokens_cannot_be_checked_a_token_is_refused_and_a_listener_is_not
 
 
 def test_join_answers_and_tells_the_room_its_newcomer_included(
-    anna: Client, tokens: FakeTokens, rooms: FakeRooms
+    join: UseCase, anna: Client, tokens: FakeTokens, rooms: FakeRooms, past: History
 ) -> None:
     text = "User 7 has joined the room genre:Noir"
-    answer = asyncio.run(handlers.join(anna, request(room_id="genre:Noir"), tokens, rooms))
-    assert answer == {"message": text, "recovered": False, "last_event_id": None, "room_id": "genre:noir"}
+    answer = asyncio.run(join(anna, request(room_id="genre:Noir"), tokens, rooms))
+    assert answer == {"message": text, "recovered": False, "room_id": "genre:noir"} | {
+        "last_event_id": past.last("genre:noir")
+    }
     payload = {"message": text, "room_id": "genre:noir", "user_id": 7}
     assert rooms.said == [("genre:noir", "message", payload, {"a"})]
 
 
-def test_leave_answers_and_tells_those_who_remain(anna: Client, tokens: FakeTokens, rooms: FakeRooms) -> None:
+def test_leave_answers_and_tells_those_who_remain(
+    join: UseCase, anna: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
     rooms.members["42"] = {"b"}
-    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    asyncio.run(join(anna, request(), tokens, rooms))
     answer = asyncio.run(handlers.leave(anna, request(), tokens, rooms))
     assert answer["message"] == "User 7 has left the room 42"
     assert rooms.said[-1] == ("42", "message", answer | {"user_id": 7}, {"b"})
@@ -144,8 +177,10 @@ def test_leaving_a_room_that_one_is_not_in_tells_nobody(
     assert rooms.said == []
 
 
-def test_a_listener_comes_and_goes_unheard(listener: Client, tokens: FakeTokens, rooms: FakeRooms) -> None:
-    joined = asyncio.run(handlers.join(listener, request(user_id="me"), tokens, rooms))
+def test_a_listener_comes_and_goes_unheard(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    joined = asyncio.run(join(listener, request(user_id="me"), tokens, rooms))
     assert joined["message"] == "User me has joined the room 42"
     assert rooms.members == {"42": {"l"}}
     left = asyncio.run(handlers.leave(listener, request(user_id="me"), tokens, rooms))
@@ -156,18 +191,18 @@ def test_a_listener_comes_and_goes_unheard(listener: Client, tokens: FakeTokens,
 
 @pytest.mark.parametrize("user_id", [7, "7"])
 def test_a_message_reaches_the_room(
-    user_id: int | str, anna: Client, tokens: FakeTokens, rooms: FakeRooms
+    user_id: int | str, join: UseCase, anna: Client, tokens: FakeTokens, rooms: FakeRooms
 ) -> None:
-    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    asyncio.run(join(anna, request(), tokens, rooms))
     answer = asyncio.run(handlers.send_message(anna, request(user_id=user_id, message=" Hi "), tokens, rooms))
     assert answer["message"] == "Hi"
     assert rooms.said[-1] == ("42", "message", {"message": "Hi", "room_id": "42", "user_id": 7}, {"a"})
 
 
 def test_a_clients_own_announcement_is_not_verified(
-    anna: Client, tokens: FakeTokens, rooms: FakeRooms
+    join: UseCase, anna: Client, tokens: FakeTokens, rooms: FakeRooms
 ) -> None:
-    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    asyncio.run(join(anna, request(), tokens, rooms))
     answer = asyncio.run(handlers.announce_review(anna, request(), tokens, rooms))
     text = "User 7 added a new review: Great"
     assert answer["message"] == text
@@ -183,9 +218,7 @@ def test_who_may_not_speak(use_case: UseCase, tokens: FakeTokens, rooms: FakeRoo
     assert rooms.said == []
 
 
-@pytest.mark.parametrize(
-    "use_case", [handlers.join, handlers.leave, handlers.send_message, handlers.announce_review]
-)
+@pytest.mark.parametrize("use_case", [JOIN, handlers.leave, handlers.send_message, handlers.announce_review])
 def test_what_every_event_refuses(use_case: UseCase, tokens: FakeTokens, rooms: FakeRooms) -> None:
     anna = Client("a", ANNA, {"42"})
     assert refusal(use_case(anna, request(user_id=8), tokens, rooms)) == "forbidden"
@@ -217,20 +250,160 @@ def envelope(type: str, data: dict[str, Any]) -> Envelope:
     )
 
 
-def test_a_review_event_is_pushed_to_each_of_its_rooms(rooms: FakeRooms) -> None:
+def test_a_review_event_is_pushed_to_each_of_its_rooms_once(rooms: FakeRooms, past: History) -> None:
     movie = {"id": 42, "title": "Heat", "genre": "Crime"}
     event = envelope("review_created", {"movie": movie, "review": {"user_id": 7, "title": "Great"}})
-    asyncio.run(handlers.push_review(event, rooms))
+    for _ in range(2):  # the second time it is a redelivery
+        asyncio.run(handlers.push_review(event, rooms, past, 0))
     assert [(room, name) for room, name, _, _ in rooms.said] == [
         (room, "new_review") for room in ("42", "all", "genre:crime", "user:7")
     ]
     assert rooms.said_everywhere == [], "every notifier hears reviews by itself"
 
 
-def test_what_clients_say_is_told_at_every_notifier(
-    anna: Client, tokens: FakeTokens, rooms: FakeRooms
+NOW = 2_000_000_000.0
+
+
+async def announce(rooms: FakeRooms, past: History, *ids: str, movie: int = 42) -> None:
+    """Push reviews of a movie, as events of these ids."""
+    for event_id in ids:
+        data = {"movie": {"id": movie}, "review": {"user_id": 7, "title": event_id}}
+        event = envelope("review_created", data).model_copy(update={"id": event_id})
+        await handlers.push_review(event, rooms, past, NOW)
+
+
+def test_who_joins_again_is_told_what_the_room_missed_and_then_enters(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms, past: History
 ) -> None:
-    asyncio.run(handlers.join(anna, request(), tokens, rooms))
+    async def story() -> None:
+        first = await join(listener, request(), tokens, rooms)
+        assert first["recovered"] is False
+        await announce(rooms, past, "e1", "e2")
+        await announce(rooms, past, "elsewhere", movie=43)
+        again = Client("again", None)
+        answer = await join(again, request(last_event_id=first["last_event_id"]), tokens, rooms)
+        assert (answer["recovered"], answer["last_event_id"]) == (True, "e2")
+        assert rooms.sent == [("again", "new_review", "e1"), ("again", "new_review", "e2")]
+        answer = await join(again, request(last_event_id="elsewhere"), tokens, rooms)
+        assert (answer["recovered"], answer["last_event_id"]) == (True, "e2")
+        assert len(rooms.sent) == 2, "it missed nothing"
+        assert rooms.members["42"] == {"l", "again"}
+
+    asyncio.run(story())
+
+
+def test_what_comes_while_a_client_is_told_is_told_to_it_before_it_enters(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms, past: History
+) -> None:
+    coming = iter(["e2", "e3"])
+
+    async def more() -> None:
+        for event_id in coming:
+            await announce(rooms, past, event_id)
+            return
+
+    async def story() -> None:
+        start = past.last("42")
+        await announce(rooms, past, "e1")
+        rooms.at_each_send = more
+        answer = await join(listener, request(last_event_id=start), tokens, rooms)
+        assert (answer["recovered"], answer["last_event_id"]) == (True, "e3")
+        assert [event_id for _, _, event_id in rooms.sent] == ["e1", "e2", "e3"]
+
+    asyncio.run(story())
+    assert all(members == set() for room, _, _, members in rooms.said if room == "42")
+
+
+def test_a_client_that_the_room_runs_away_from_is_cut_off(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms, past: History
+) -> None:
+    async def story() -> None:
+        start = past.last("42")
+        await announce(rooms, past, "e1")
+        rooms.at_each_send = lambda: announce(rooms, past, "e2", "e3", "e4", "e5")
+        with pytest.raises(Gone):
+            await join(listener, request(last_event_id=start), tokens, rooms)
+
+    asyncio.run(story())
+    assert rooms.dropped == ["l"]
+    assert (rooms.members, listener.rooms) == ({}, set())
+
+
+def test_where_history_does_not_reach_back_nothing_is_replayed(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms, past: History
+) -> None:
+    async def story() -> None:
+        start = past.last("42")
+        await announce(rooms, past, "e1", "e2", "e3", "e4")
+        answer = await join(listener, request(last_event_id=start), tokens, rooms)
+        assert (answer["recovered"], answer["last_event_id"], rooms.sent) == (False, "e4", [])
+        answer = await join(listener, request(last_event_id="e1"), tokens, rooms)
+        assert (answer["recovered"], len(rooms.sent)) == (True, 3)
+
+    asyncio.run(story())
+
+
+def test_an_event_that_comes_here_later_than_elsewhere_is_waited_for(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms, past: History
+) -> None:
+    async def story() -> None:
+        joining = asyncio.create_task(join(listener, request(last_event_id="e1"), tokens, rooms))
+        await asyncio.sleep(0)
+        await announce(rooms, past, "e0", "e1", "e2")
+        answer = await joining
+        assert (answer["recovered"], answer["last_event_id"]) == (True, "e2")
+
+    asyncio.run(story())
+
+
+def test_a_client_enters_no_room_while_that_is_told_of_an_event(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms, past: History
+) -> None:
+    async def story() -> None:
+        async with past.turn:  # as push_review holds it
+            joining = asyncio.create_task(join(listener, request(), tokens, rooms))
+            await asyncio.sleep(0)
+            assert rooms.members == {}
+        await joining
+        assert rooms.members == {"42": {"l"}}
+
+    asyncio.run(story())
+
+
+def test_rooms_of_a_client_are_limited(
+    join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    listener.rooms |= {"1", "2", "3"}
+    assert refusal(join(listener, request(), tokens, rooms)) == "too_many_rooms"
+    asyncio.run(join(listener, request(room_id=3), tokens, rooms))
+    asyncio.run(handlers.leave(listener, request(room_id=3), tokens, rooms))
+    asyncio.run(join(listener, request(), tokens, rooms))
+
+
+@pytest.mark.parametrize("value", [5, True, [], {}, "", "x" * 101])
+def test_a_position_must_be_a_text(
+    value: object, join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    assert refusal(join(listener, request(last_event_id=value), tokens, rooms)) == "invalid"
+    assert rooms.members == {}
+
+
+def test_what_is_remembered_is_told_to_nobody(rooms: FakeRooms, past: History) -> None:
+    start = past.last("all")
+    movie = {"id": 42}
+    event = envelope("review_created", {"movie": movie, "review": {"title": "Great"}})
+    recent = datetime.now(UTC).isoformat()
+    handlers.remember(event.model_copy(update={"time": recent}), past)
+    handlers.remember(envelope("mark", {}).model_copy(update={"id": "m1", "time": recent}), past)
+    assert [news.id for news in past.since("all", start) or []] == ["e1"]
+    assert past.since("all", "m1") == []
+    assert rooms.said == []
+
+
+def test_what_clients_say_is_told_at_every_notifier(
+    join: UseCase, anna: Client, tokens: FakeTokens, rooms: FakeRooms
+) -> None:
+    asyncio.run(join(anna, request(), tokens, rooms))
     asyncio.run(handlers.send_message(anna, request(message="hello"), tokens, rooms))
     asyncio.run(handlers.announce_review(anna, request(review_title="Great"), tokens, rooms))
     asyncio.run(handlers.leave(anna, request(), tokens, rooms))
