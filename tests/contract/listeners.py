@@ -35,9 +35,9 @@ def listen(notifier: str, *rooms: str, transport: str = "websocket") -> Listener
     return listener
 
 
-def join(listener: Listener, user: object, room: object) -> Any:
-    """The acknowledgement of joining `room` as `user`."""
-    return listener.call("join_notification", user_id=user, room_id=room)
+def join(listener: Listener, user: object, room: object, last: object = None) -> Any:
+    """The acknowledgement of joining `room` as `user`, who heard `last` before."""
+    return listener.call("join_notification", user_id=user, room_id=room, last_event_id=last)
 
 
 def refusal(notifier: str, auth: object) -> Any:

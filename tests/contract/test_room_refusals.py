@@ -110,6 +110,13 @@ def test_what_is_said_must_be_a_text(
     assert_refused(talker.call(event, user_id=bob.id, room_id=str(shared_movie), **{field: text}))
 
 
+@pytest.mark.parametrize("last", [5, True, [], {}, "", "x" * 101], ids=lambda last: ascii(last)[:20])
+def test_a_position_must_be_a_text(talker: Listener, bob: Account, shared_movie: int, last: Any) -> None:
+    answer = join(talker, bob.id, str(shared_movie), last)
+    assert_refused(answer, "invalid")
+    assert "last_event_id" in answer["error"]
+
+
 @pytest.mark.parametrize("data", [None, 5, "42", [], [{}], True], ids=str)
 @pytest.mark.parametrize("event", [*EVENTS, "unknown_event"])
 def test_an_event_must_carry_one_object(talker: Listener, event: str, data: Any) -> None:

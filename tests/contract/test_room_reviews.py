@@ -10,7 +10,7 @@ import pytest
 
 from tests.clients import Account, Api, Listener
 from tests.contract.expect import get, unique
-from tests.contract.listeners import TRANSPORTS, listen
+from tests.contract.listeners import TRANSPORTS, join, listen
 from tests.platforms import Platform
 
 
@@ -231,3 +231,69 @@ def test_a_refused_review_is_not_told(in_room: Listener, bob: Account, carol: Ac
     carol.api.create_review(film, title="Second")
     assert in_room.next("new_review")["review"]["title"] == "First"
     assert in_room.heard_nothing_before("new_review", f"User {carol.id} added a new review: Second")
+
+
+# --- what was missed
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_who_joins_again_hears_what_was_missed_as_it_was_told(
+    platform: Platform, in_room: Listener, bob: Account, carol: Account, film: int, transport: str
+) -> None:
+    with TRANSPORTS[transport](platform.notifiers[0]) as listener:
+        first = join(listener, "visitor", film)
+    review = bob.api.create_review(film)
+    bob.api.put(f"/api/reviews/{review}", {"title": "On reflection", "rating": 3})
+    bob.api.delete(f"/api/reviews/{review}")
+    names = ("new_review", "review_updated", "review_deleted")
+    live = [in_room.next(name) for name in names]
+    with TRANSPORTS[transport](platform.notifiers[-1]) as listener:
+        answer = join(listener, "visitor", film, first["last_event_id"])
+        assert (answer["recovered"], answer["last_event_id"]) == (True, live[-1]["event_id"])
+        assert [listener.next(name) for name in names] == live
+        carol.api.create_review(film, title="Live again")
+        assert listener.next("new_review")["review"]["title"] == "Live again"
+
+
+def test_who_missed_nothing_is_told_so(in_room: Listener, bob: Account, film: int) -> None:
+    bob.api.create_review(film)
+    heard = in_room.next("new_review")
+    again = join(in_room, "visitor", film, heard["event_id"])
+    assert (again["recovered"], again["last_event_id"]) == (True, heard["event_id"])
+    assert in_room.heard["new_review"].empty()
+
+
+def test_with_a_position_that_nobody_knows_nothing_is_recovered(
+    in_room: Listener, bob: Account, film: int
+) -> None:
+    bob.api.create_review(film)
+    heard = in_room.next("new_review")
+    again = join(in_room, "visitor", film, unique())
+    assert (again["recovered"], again["last_event_id"]) == (False, heard["event_id"])
+    assert in_room.heard["new_review"].empty()
+
+
+# --- spoilers
+
+
+def test_a_spoiler_is_told_without_its_text(in_room: Listener, anyone: Api, bob: Account, film: int) -> None:
+    text = {"title": "The sledge", "body": "Rosebud is the sledge", "spoiler": True}
+    review = bob.api.create_review(film, **text)
+    bob.api.put(f"/api/reviews/{review}", {"rating": 3})
+    shown = get(anyone, f"/api/reviews/{review}")
+    bob.api.delete(f"/api/reviews/{review}")
+    in_room.next("new_review")
+    updated, deleted = in_room.next("review_updated"), in_room.next("review_deleted")
+    for told in (updated, deleted):
+        assert told["review"] == {**shown, "title": None, "body": None}
+        assert "sledge" not in str(told)
+    assert (shown["title"], shown["spoiler"]) == ("The sledge", True)
+
+
+def test_a_spoiler_is_replayed_without_its_text(in_room: Listener, bob: Account, film: int) -> None:
+    first = join(in_room, "visitor", film)
+    bob.api.create_review(film, title="The sledge", spoiler=True)
+    live = in_room.next("new_review")
+    assert "sledge" not in str(live)
+    join(in_room, "visitor", film, first["last_event_id"])
+    assert in_room.next("new_review") == live
