@@ -1,7 +1,8 @@
 """One function per use case. What they need of the outside comes as `Rooms` and `Tokens`."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -105,25 +106,30 @@ async def join(
     identity = _speaker(client, request, tokens)
     if request.room not in client.rooms and len(client.rooms) >= most_rooms:
         raise Refusal(f"You are in {most_rooms} rooms, more cannot be: leave one first", "too_many_rooms")
-    recovered, position = await _enter(client, request.room, position, rooms, past)
-    text = domain.joined(request)
-    if identity is not None:
-        await rooms.tell_everywhere(request.room, "message", _said(identity, request, text))
-    return {"message": text, "recovered": recovered, "last_event_id": position, "room_id": request.room}
-
-
-async def _enter(
-    client: Client, room: str, position: str | None, rooms: Rooms, past: Past
-) -> tuple[bool, str]:
-    """Enter `room` once the client was told what it missed after `position`.
-
-    Answers whether it was, and the position at which it enters.
-    """
     if position is not None:
         await past.wait_for(position, ELSEWHERE_SECONDS)
-        if room in client.rooms:  # what is replayed must not come in between as well
-            client.rooms.discard(room)
-            await rooms.leave(client.sid, room)
+        if request.room in client.rooms:  # what is replayed must not come in between as well
+            client.rooms.discard(request.room)
+            await rooms.leave(client.sid, request.room)
+    text = domain.joined(request)
+    # No event is told meanwhile, so none can overtake the answer.
+    async with _told_all_until_now(client, request.room, position, rooms, past) as recovered:
+        await rooms.enter(client.sid, request.room)
+        client.rooms.add(request.room)
+        if identity is not None:
+            await rooms.tell_everywhere(request.room, "message", _said(identity, request, text))
+        last = past.last(request.room)
+    return {"message": text, "recovered": recovered, "last_event_id": last, "room_id": request.room}
+
+
+@asynccontextmanager
+async def _told_all_until_now(
+    client: Client, room: str, position: str | None, rooms: Rooms, past: Past
+) -> AsyncIterator[bool]:
+    """Tell the client what `room` was told after `position`; no event is told to anybody in the `with`.
+
+    Yields whether that was possible. Raises Gone where more is told meanwhile than is remembered.
+    """
     replaying = False
     while True:
         async with past.turn:
@@ -131,10 +137,9 @@ async def _enter(
             if missed is None and not replaying:
                 position, missed = None, []
             if missed == []:
-                await rooms.enter(client.sid, room)
-                client.rooms.add(room)
-                return position is not None, past.last(room)
-        if missed is None:  # more was told than is remembered, while the client took in what came before
+                yield position is not None
+                return
+        if missed is None:
             await rooms.drop(client.sid)
             raise Gone
         replaying = True

@@ -17,8 +17,8 @@ from operator import attrgetter
 from notifications.domain import News
 
 # What an event takes in memory beside its text: itself and its id; its place in one room.
-EVENT_BYTES = 600
-ROOM_BYTES = 200
+EVENT_BYTES = 400
+ROOM_BYTES = 120
 
 _place = attrgetter("place")
 

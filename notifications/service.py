@@ -16,7 +16,6 @@ from broker import config
 from broker.errors import PlatformError
 from broker.events import Envelope
 from broker.rpc_client import bounded_connection
-from broker.topology import REVIEW_STREAM_BYTES
 from notifications import handlers
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
 from notifications.feed import MARK, Feed, Turn
@@ -31,6 +30,7 @@ _log = logging.getLogger(__name__)
 START_SECONDS = 10.0  # how long a start waits for the broker before it goes on without
 CLOSE_SECONDS = 1.0  # how long a stop waits for requests at work
 THREAD_SECONDS = 3.0  # how long a stop waits for the threads
+HISTORY_BYTES = 64 * 2**20  # of memory, some 40,000 reviews of ordinary length: what the stream holds
 MOST_WITHOUT_A_PAUSE = 8  # events that are worked off before others get their turn on the loop
 RETRY_SECONDS = 1  # what clients are told to wait while the history is being read
 
@@ -57,7 +57,7 @@ class Notifier:
         self._history = History(
             self._settings.NOTIFIER_HISTORY_EVENTS,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
-            REVIEW_STREAM_BYTES,
+            HISTORY_BYTES,
         )
         self._use_cases: dict[str, UseCase] = {
             "join_notification": partial(
@@ -275,31 +275,3 @@ def _connection(settings: config.Settings, heartbeat: object) -> Any:
         return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, seconds)
     except Exception as error:  # kombu raises a different one for each way to be wrong
         raise config.ConfigurationError("setting AMQP_URI: is not the URL of a broker") from error
-
-
-def _server(origins: list[str]) -> socketio.AsyncServer:
-    quiet = logging.getLogger("notifications.sockets")
-    if quiet.level == logging.NOTSET:
-        quiet.setLevel(logging.ERROR)
-    return socketio.AsyncServer(
-        async_mode="aiohttp",
-        # One event of a client after the other: its order is kept, and its handlers cannot pile up.
-        async_handlers=False,
-        cors_allowed_origins=_allowed(origins),
-        max_http_buffer_size=MOST_REQUEST_BYTES,
-        logger=quiet,
-        engineio_logger=quiet,
-    )
-
-
-def _allowed(origins: list[str]) -> Any:
-    """python-socketio's setting for web pages of `origins` and of the notifier's own."""
-    if not origins:
-        return None
-    if "*" in origins:
-        return "*"
-
-    def allows(origin: str | None, environ: Mapping[str, Any]) -> bool:
-        return origin in origins or origin == f"{environ['wsgi.url_scheme']}://{environ.get('HTTP_HOST')}"
-
-    return allows

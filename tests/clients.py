@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
+import engineio
 import requests
 import socketio
 
@@ -85,13 +86,26 @@ def sign_in(base: str, email: str, password: str = PASSWORD) -> Account:
     return Account(profile["id"], profile["username"], email, response.json()["access_token"], api, password)
 
 
+class InOrder(socketio.Client):
+    """The stock client, but for a thread for each packet, in which an event can be overtaken by the next."""
+
+    class _Packets(engineio.Client):
+        def _trigger_event(self, event: str, *args: Any, **options: Any) -> Any:
+            return super()._trigger_event(event, *args, **options | {"run_async": False})
+
+    def _engineio_client_class(self) -> type[engineio.Client]:
+        return self._Packets
+
+
 class Listener:
     """A stock Socket.IO client that keeps what it hears, by event name."""
+
+    CLIENT = socketio.Client
 
     EVENTS = ("message", "new_review", "review_updated", "review_deleted")
 
     def __init__(self, url: str, token: str | None = None, transport: str = "websocket") -> None:
-        self.client = socketio.Client(reconnection=False)
+        self.client = self.CLIENT(reconnection=False)
         self.heard: dict[str, queue.Queue[Any]] = {name: queue.Queue() for name in self.EVENTS}
         for name in self.EVENTS:
             self.client.on(name, self.heard[name].put)

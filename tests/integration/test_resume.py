@@ -8,6 +8,7 @@ import random
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +22,7 @@ import requests
 from broker import events
 from broker.topology import REVIEW_STREAM
 from tests.chaos.stage import Stage
-from tests.clients import DEADLINE_SECONDS, Account, Listener, sign_up
+from tests.clients import DEADLINE_SECONDS, Account, InOrder, Listener, sign_up
 from tests.integration.wire import Wire
 from tests.platforms import FullDeployment, connect, wait_until_ready
 from tests.processes import PROGRAMS, Process, free_port, wait_until
@@ -36,7 +37,9 @@ NAMES = {
 
 
 class Reader(Listener):
-    """A stock client in one room, with one list of what it hears; joins after `last` if that is given."""
+    """A client in one room, with one list of what it hears; joins after `last` if that is given."""
+
+    CLIENT = InOrder
 
     def __init__(self, notifier: str, room: str, last: str | None = None) -> None:
         super().__init__(notifier)
@@ -44,6 +47,7 @@ class Reader(Listener):
         for name in NAMES:
             self.client.on(name, partial(self._hear, name))
         self.joined = self.call("join_notification", user_id="guest", room_id=room, last_event_id=last)
+        assert "error" not in self.joined
 
     def _hear(self, name: str, payload: dict[str, Any]) -> None:
         self.told.put({**payload, "event": name})
@@ -185,6 +189,27 @@ def test_rooms_of_a_socket_are_limited(full_deployment: FullDeployment, room: Ro
         answer = reader.call("join_notification", user_id="guest", room_id=50)
         assert answer["code"] == "too_many_rooms"
         assert "50" in answer["error"]
+
+
+def test_who_joins_in_the_midst_of_it_hears_each_event_once(
+    full_deployment: FullDeployment, room: Room
+) -> None:
+    with ExitStack() as stack, ThreadPoolExecutor(1) as thread:
+        with Reader(full_deployment.notifiers[0], room.name) as reader:
+            start = reader.joined["last_event_id"]
+        announcing = thread.submit(room.announce, 400)
+        readers = [
+            stack.enter_context(Reader(full_deployment.notifiers[number % 2], room.name, last))
+            for number, last in enumerate([start, None] * 4)
+        ]
+        announced = announcing.result()
+        for reader in readers[::2]:
+            assert reader.joined["recovered"] is True
+            assert reader.hear(400) == announced
+        for reader in readers[1::2]:
+            last = reader.joined["last_event_id"]
+            missed = announced.index(last) + 1 if last in announced else 0
+            assert reader.hear(400 - missed) == announced[missed:]
 
 
 # --- a notifier that loses the broker, or its life
