@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import jwt
 
@@ -18,6 +18,8 @@ ALGORITHM = "EdDSA"
 ISSUER = "movie-review-platform"
 # The age of a reading when it is loaded, at the most: the wait for an answer, with room to spare.
 READING_SECONDS = 30.0
+
+Ending = Literal["expired", "revoked"]
 
 
 class ReadingAllowance:
@@ -97,7 +99,13 @@ class TokenVerifier:
 
     def is_live(self, identity: Identity) -> bool:
         """Whether a token checked earlier would still be accepted."""
-        return identity.session not in self._revoked and identity.expires_at > time.time()
+        return self.ending(identity) is None
+
+    def ending(self, identity: Identity) -> Ending | None:
+        """How a token checked earlier has ended; None while it would still be accepted."""
+        if identity.session in self._revoked:
+            return "revoked"
+        return None if identity.expires_at > time.time() else "expired"
 
     def verify(self, token: str) -> Identity:
         """Whom `token` speaks for.

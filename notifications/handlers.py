@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from broker.errors import Unauthenticated
 from broker.events import Envelope
-from broker.tokens import Identity
+from broker.tokens import Ending, Identity
 from notifications import domain
 from notifications.domain import News, Refusal, RoomRequest
 
@@ -69,6 +69,7 @@ class Tokens(Protocol):
 
     async def identify(self, token: str) -> Identity: ...
     def is_live(self, identity: Identity) -> bool: ...
+    def ending(self, identity: Identity) -> Ending | None: ...
     def revoke(self, session: str, expires_at: int) -> None: ...
     def set_role(self, user_id: int, role: str) -> None: ...
 

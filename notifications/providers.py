@@ -14,7 +14,7 @@ from typing import Any
 import kombu
 
 from broker.rpc_client import call
-from broker.tokens import Identity, ReadingAllowance, TokenVerifier
+from broker.tokens import Ending, Identity, ReadingAllowance, TokenVerifier
 from notifications.handlers import Gone
 from notifications.peers import Peers
 from notifications.sockets import SocketServer
@@ -96,6 +96,9 @@ class TokenKeeper:
 
     def is_live(self, identity: Identity) -> bool:
         return self._verifier.is_live(identity)
+
+    def ending(self, identity: Identity) -> Ending | None:
+        return self._verifier.ending(identity)
 
     def revoke(self, session: str, expires_at: int) -> None:
         self._verifier.revoke(session, expires_at)

@@ -17,13 +17,15 @@ from broker.errors import PlatformError
 from broker.events import Envelope
 from broker.rpc_client import bounded_connection
 from notifications import handlers
+from notifications.clients import Clients
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
+from notifications.endings import Endings
 from notifications.feed import MARK, Feed, Turn
-from notifications.handlers import Answer, Client, Gone
+from notifications.handlers import Answer, Gone
 from notifications.history import History
 from notifications.peers import ROOM_TOLD, Peers
 from notifications.providers import SocketRooms, TokenKeeper
-from notifications.sockets import socket_server
+from notifications.sockets import ROOT, socket_server
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Notifier:
         # No heartbeat: while nobody says a word, nobody would send one.
         self._peers = Peers(self._connection.clone(heartbeat=0))
         self._rooms = SocketRooms(self._server, self._peers)
+        self._clients = Clients(self._settings.NOTIFIER_USER_CONNECTIONS)
         self._seen = Seen()
         self._history = History(
             self._settings.NOTIFIER_HISTORY_EVENTS,
@@ -88,12 +91,14 @@ class Notifier:
             waiting=self._events.qsize,
             changed=lambda hears: loop.call_soon_threadsafe(self._hearing_changed, hears),
         )
+        self._endings = Endings(self._server, self._clients, self._tokens)
         self._open_entrances()
         self._runner = await self._listen()
         self._pushing = asyncio.create_task(self._push_events())
         self._tokens.start()
         self._feed.start()
         self._peers.start()
+        self._endings.start()
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await self._hearing.wait()
@@ -109,6 +114,7 @@ class Notifier:
             await site.stop()
         self._feed.stop()
         self._tokens.stop()
+        self._endings.stop()
         self._peers.stop()
         await self._server.drop_all()
         await self._server.shutdown()
@@ -166,31 +172,42 @@ class Notifier:
 
     def _open_entrances(self) -> None:
         self._server.on("connect", self._connect)
+        self._server.on("disconnect", self._disconnect)
         self._server.on("*", self._unknown)
         for event, use_case in self._use_cases.items():
             self._server.on(event, self._entrance(event, use_case))
 
     async def _connect(self, sid: str, environ: Mapping[str, Any], auth: object) -> None:  # noqa: ARG002
         # `auth` has no default: python-socketio calls a handler that raises TypeError a second time without.
-        if await self._client(sid) is not None:
+        if self._clients.of(sid) is not None:
             return  # a client sent an event that it called "connect"
         if not self._caught_up.is_set():  # it asked before the history began anew
             raise socketio.exceptions.ConnectionRefusedError("Try again soon")
         try:
             client = await handlers.connect(sid, auth, self._tokens)
+            if not self._is_open(sid):  # it went while its token was checked: nobody would tell us again
+                raise Refusal("The connection is closed", "unavailable")
+            self._clients.add(client)
         except PlatformError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message) from error
-        # The session lives and dies with the socket, so there is nothing to clean up.
-        await self._server.save_session(sid, {"client": client})
+        except Refusal as refusal:
+            raise socketio.exceptions.ConnectionRefusedError(refusal.sentence) from refusal
 
-    async def _client(self, sid: str) -> Client | None:
-        client = (await self._server.get_session(sid)).get("client")
-        return client if client is not None and client.sid == sid else None
+    async def _disconnect(self, sid: str, *_: object) -> Answer | None:
+        if self._server.manager.is_connected(sid, ROOT):
+            return await self._unknown("disconnect", sid)  # a client sent an event that it called so
+        self._clients.remove(sid)
+        return None
+
+    def _is_open(self, sid: str) -> bool:
+        """Whether the connection of a Socket.IO client is."""
+        socket = self._server.eio.sockets.get(self._server.manager.eio_sid_from_sid(sid, ROOT))
+        return socket is not None and not socket.closed
 
     def _entrance(self, event: str, use_case: UseCase) -> Callable[..., Awaitable[Answer]]:
         async def answer(sid: str, *data: object) -> Answer:
             try:
-                client = await self._client(sid)
+                client = self._clients.of(sid)
                 if client is None:
                     return _failure("The connection is closed", "unavailable")
                 return await use_case(client, data[0] if len(data) == 1 else None, self._tokens, self._rooms)
@@ -251,6 +268,7 @@ class Notifier:
                 await handlers.repeat(envelope, self._rooms)
         elif envelope.type == "session_revoked":
             handlers.end_session(envelope, self._tokens)
+            self._endings.check(self._clients.of_user(int(envelope.data["user"]["id"])))
         elif envelope.type == "user_updated":
             handlers.change_role(envelope, self._tokens)
 

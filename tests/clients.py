@@ -98,11 +98,11 @@ class InOrder(socketio.Client):
 
 
 class Listener:
-    """A stock Socket.IO client that keeps what it hears, by event name."""
+    """A stock Socket.IO client that keeps what it hears, by event name; `disconnect` with its reason."""
 
     CLIENT = socketio.Client
 
-    EVENTS = ("message", "new_review", "review_updated", "review_deleted")
+    EVENTS = ("message", "new_review", "review_updated", "review_deleted", "closed", "disconnect")
 
     def __init__(self, url: str, token: str | None = None, transport: str = "websocket") -> None:
         self.client = self.CLIENT(reconnection=False)
@@ -130,6 +130,8 @@ class Listener:
 
     def close(self) -> None:
         self.client.disconnect()
+        if self.client.eio.ws is not None:
+            self.client.eio.ws.shutdown()  # the client leaves that of a lost connection open
 
     def __enter__(self) -> Listener:
         return self

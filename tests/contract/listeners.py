@@ -16,8 +16,9 @@ class PollingListener(Listener):
         super().__init__(url, token, "polling")
 
     def close(self) -> None:
-        # An event whose answer ends the poll at hand: the client waits for that, and it could take 30 s.
-        self.client.emit("leave_notification", {}, callback=lambda _: None)
+        if self.client.connected:
+            # An event whose answer ends the poll at hand: the client waits for that, and it could take 30 s.
+            self.client.emit("leave_notification", {}, callback=lambda _: None)
         http = self.client.eio.http
         super().close()
         http.close()

@@ -11,7 +11,7 @@ import requests
 
 from tests.clients import Account, Listener, sign_in
 from tests.contract.expect import EFFECT_SECONDS, INTERNALS
-from tests.contract.listeners import join, refusal
+from tests.contract.listeners import TRANSPORTS, join, refusal
 from tests.platforms import Platform
 from tests.processes import wait_until
 
@@ -170,14 +170,30 @@ def test_a_revoked_token_is_refused_at_connect_to_every_notifier(platform: Platf
         assert_told_why(refusal(notifier, auth))
 
 
-def test_a_token_revoked_meanwhile_may_speak_no_more(platform: Platform, alice: Account, movie: int) -> None:
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_a_socket_is_closed_with_a_reason_when_its_token_is_revoked(
+    platform: Platform, alice: Account, transport: str
+) -> None:
     session = sign_in(platform.gateways[0], alice.email)
-    with Listener(platform.notifiers[-1], session.token) as listener:
-        join(listener, session.id, str(movie))
+    with TRANSPORTS[transport](platform.notifiers[-1], session.token) as listener:
         session.api.post("/api/auth/logout")
+        assert_refused(listener.next("closed"), "token_revoked")
+        assert listener.next("disconnect") == listener.client.reason.SERVER_DISCONNECT
 
-        def speak() -> Any:
-            return listener.call("message", user_id=session.id, room_id=str(movie), message="Still here?")
 
-        wait_until(lambda: "error" in speak(), EFFECT_SECONDS, "the notifier knows")
-        assert_refused(speak())
+def test_only_the_socket_of_the_revoked_token_is_closed(platform: Platform, alice: Account) -> None:
+    notifier = platform.notifiers[0]
+    session = sign_in(platform.gateways[0], alice.email)
+    with Listener(notifier, session.token) as ended, Listener(notifier, alice.token) as other:
+        session.api.post("/api/auth/logout")
+        ended.next("closed")
+        join(other, alice.id, f"user:{alice.id}")
+        assert other.heard["closed"].empty()
+
+
+@pytest.mark.parametrize("event", ["connect", "disconnect"])
+def test_the_names_of_what_socketio_does_itself_are_no_events(
+    nobodys: Listener, event: str, movie: int
+) -> None:
+    nobodys.client.call(event, ("a", "b"), timeout=10)
+    assert "error" not in join(nobodys, "visitor", str(movie)), "it is connected as before"

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -16,8 +16,9 @@ import pytest
 
 from tests.clients import Account, sign_up
 from tests.integration.connections import Answer, Connection, Gateway, another_gateway, frozen
+from tests.integration.notifiers import another_notifier
 from tests.platforms import FullDeployment
-from tests.processes import PROGRAMS, Process, free_port, wait_until
+from tests.processes import wait_until
 
 CLIENTS = 16
 PAUSE_SECONDS = 0.03
@@ -180,24 +181,6 @@ def test_a_rolling_restart_of_the_gateways_shows_no_client_an_error(
     assert load.errors == []
 
 
-@contextmanager
-def another_notifier(deployment: FullDeployment, **settings: str) -> Iterator[tuple[Process, str]]:
-    """A notifier of its own that lives, and its URL."""
-    port = free_port()
-    command = [PROGRAMS / "python", "-m", "notifications"]
-    process = deployment.start_process(
-        f"notifications-{port}", command, {"NOTIFIER_PORT": str(port), **settings}
-    )
-    notifier = Gateway(f"http://127.0.0.1:{port}", process)
-    try:
-        notifier.wait_for("/health/live")
-        yield process, notifier.url
-    finally:
-        code = process.stop()
-        deployment.processes.remove(process)
-    assert code == 0, process.tail()
-
-
 @pytest.mark.parametrize("backlog", [None, 5], ids=["gone", "frozen"])
 def test_a_broker_that_does_not_answer_does_not_hold_a_notifiers_exit(
     full_deployment: FullDeployment, backlog: int | None
@@ -207,6 +190,6 @@ def test_a_broker_that_does_not_answer_does_not_hold_a_notifiers_exit(
         if backlog:
             broker.listen(backlog)
         amqp = f"amqp://guest:guest@127.0.0.1:{broker.getsockname()[1]}//"
-        with another_notifier(full_deployment, AMQP_URI=amqp) as (process, _):
+        with another_notifier(full_deployment, "/health/live", AMQP_URI=amqp) as (process, _):
             process.terminate()
             assert process.wait(10) == 0

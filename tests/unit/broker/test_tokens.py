@@ -106,6 +106,16 @@ def test_a_revoked_session_is_refused_and_others_are_not(verifier: TokenVerifier
     assert verifier.verify(token(session="other"))
 
 
+def test_how_a_token_has_ended(verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity, other = verifier.verify(token(session="gone")), verifier.verify(token(session="other"))
+    assert verifier.ending(identity) is None
+    verifier.revoke("gone", identity.expires_at)
+    assert (verifier.ending(identity), verifier.ending(other)) == ("revoked", None)
+    monkeypatch.setattr(time, "time", lambda: float(other.expires_at))
+    assert verifier.ending(other) == "expired"
+    assert not verifier.is_live(other)
+
+
 def test_a_reading_taken_before_a_revocation_does_not_undo_it(verifier: TokenVerifier) -> None:
     verifier.revoke("gone", int(time.time()) + 60)
     verifier.load(verification())
