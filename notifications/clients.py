@@ -1,15 +1,21 @@
-"""The clients that are connected here, on the event loop: found by socket and by user."""
+"""The clients that are connected here, on the event loop: found by socket, by user and by room."""
 
-from notifications.domain import Refusal
+from collections.abc import Callable, Iterable
+
+from notifications import domain
+from notifications.domain import Attendance, Refusal
 from notifications.handlers import Client
 
 
 class Clients:
     """Filled when a client connects, emptied when it is gone; nothing here looks through all of them but
     `signed_in`.
+
+    `sids_in(room)` gives the sockets in a room: Socket.IO keeps those already.
     """
 
-    def __init__(self, most_of_user: int) -> None:
+    def __init__(self, sids_in: Callable[[str], Iterable[str]], most_of_user: int) -> None:
+        self._sids_in = sids_in
         self._most_of_user = most_of_user
         self._clients: dict[str, Client] = {}
         self._users: dict[int, dict[str, Client]] = {}  # the signed-in ones again, by their user
@@ -44,3 +50,9 @@ class Clients:
     def signed_in(self) -> list[Client]:
         """Every client with a token."""
         return [client for of_user in self._users.values() for client in of_user.values()]
+
+    def in_room(self, room: str) -> Attendance:
+        """Who is in `room` here."""
+        clients = [client for sid in self._sids_in(room) if (client := self._clients.get(sid)) is not None]
+        names = (client.identity.username for client in clients if client.identity is not None)
+        return domain.attendance(len(clients), names)

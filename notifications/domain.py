@@ -1,8 +1,9 @@
 """Pure rules of the rooms: what they are called, what is said in them, which of them an event reaches."""
 
+import heapq
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ MOST_NAME_CHARACTERS = 100  # of a user_id or a room_id
 MOST_TITLE_CHARACTERS = 200
 MOST_MESSAGE_CHARACTERS = 2000
 MOST_POSITION_CHARACTERS = 100
+MOST_NAMES = 50  # of those in a room
 MOST_ID_DIGITS = 19  # of PostgreSQL's bigint
 
 # An event of a review: the name under which rooms get it, and what its writer did.
@@ -59,6 +61,18 @@ class News:
     def payload(self, room: str) -> dict[str, Any]:
         """What `room` gets, live and replayed alike."""
         return {**json.loads(self.text), "room_id": room}
+
+
+@dataclass(frozen=True)
+class Attendance:
+    """Who is in a room: the number of sockets, and the first names of those signed in, sorted, each once.
+
+    Not `complete` where a notifier may have been left out.
+    """
+
+    listeners: int
+    users: tuple[str, ...] = ()
+    complete: bool = True
 
 
 class _Movie(BaseModel):
@@ -107,6 +121,13 @@ def room_request(data: object) -> tuple[RoomRequest, Mapping[str, Any]]:
     user_id = _name(data, "user_id")
     room_id = _name(data, "room_id")
     return RoomRequest(user_id, room_id, room_name(room_id)), data
+
+
+def room_asked(data: object) -> str:
+    """The name of the room that `{"room_id", …}` is about. Raises Refusal as `room_request` does."""
+    if not isinstance(data, Mapping):
+        raise Refusal("The event must carry one object", "invalid")
+    return room_name(_name(data, "room_id"))
 
 
 def room_name(room_id: int | str) -> str:
@@ -161,6 +182,21 @@ def left(request: RoomRequest) -> str:
 def announcement(user_id: int | str, review_title: str) -> str:
     """What a client's own `new_review` says."""
     return f"User {user_id} added a new review: {review_title}"
+
+
+def attendance(listeners: int, names: Iterable[str], *, complete: bool = True) -> Attendance:
+    """`names` in any order, as often as they come."""
+    return Attendance(listeners, tuple(heapq.nsmallest(MOST_NAMES, set(names))), complete)
+
+
+def together(attendances: Iterable[Attendance]) -> Attendance:
+    """Who is in a room at several notifiers."""
+    each = list(attendances)
+    return attendance(
+        sum(one.listeners for one in each),
+        (name for one in each for name in one.users),
+        complete=all(one.complete for one in each),
+    )
 
 
 def fan_out(envelope: Envelope) -> News:

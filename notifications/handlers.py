@@ -11,7 +11,7 @@ from broker.errors import Unauthenticated
 from broker.events import Envelope
 from broker.tokens import Ending, Identity
 from notifications import domain
-from notifications.domain import News, Refusal, RoomRequest
+from notifications.domain import Attendance, News, Refusal, RoomRequest
 
 # How long an event that a client has heard at another notifier may take to come here as well.
 ELSEWHERE_SECONDS = 2.0
@@ -72,6 +72,12 @@ class Tokens(Protocol):
     def ending(self, identity: Identity) -> Ending | None: ...
     def revoke(self, session: str, expires_at: int) -> None: ...
     def set_role(self, user_id: int, role: str) -> None: ...
+
+
+class Presence(Protocol):
+    """Who is in which room, here and at every other notifier."""
+
+    async def of(self, room: str) -> Attendance: ...
 
 
 async def connect(sid: str, auth: object, tokens: Tokens) -> Client:
@@ -190,6 +196,18 @@ async def announce_review(client: Client, data: object, tokens: Tokens, rooms: R
         request.room, "new_review", _said(identity, request, text) | {"verified": False}
     )
     return {"message": text, "room_id": request.room}
+
+
+async def room_presence(data: object, presence: Presence) -> Answer:
+    """Who is in a room: anyone may ask. `data` is `{"room_id"}`. Raises Refusal."""
+    room = domain.room_asked(data)
+    found = await presence.of(room)
+    return {
+        "room_id": room,
+        "listeners": found.listeners,
+        "users": list(found.users),
+        "complete": found.complete,
+    }
 
 
 async def push_review(envelope: Envelope, rooms: Rooms, past: Past, now: float) -> None:

@@ -16,14 +16,14 @@ from broker import config
 from broker.errors import PlatformError
 from broker.events import Envelope
 from broker.rpc_client import bounded_connection
-from notifications import handlers
+from notifications import handlers, presence
 from notifications.clients import Clients
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
 from notifications.endings import Endings
 from notifications.feed import MARK, Feed, Turn
-from notifications.handlers import Answer, Gone
+from notifications.handlers import Answer, Client, Gone, Rooms, Tokens
 from notifications.history import History
-from notifications.peers import ROOM_TOLD, Peers
+from notifications.peers import GONE, ROOM_TOLD, Peers
 from notifications.providers import SocketRooms, TokenKeeper
 from notifications.sockets import ROOT, socket_server
 
@@ -55,7 +55,9 @@ class Notifier:
         # No heartbeat: while nobody says a word, nobody would send one.
         self._peers = Peers(self._connection.clone(heartbeat=0))
         self._rooms = SocketRooms(self._server, self._peers)
-        self._clients = Clients(self._settings.NOTIFIER_USER_CONNECTIONS)
+        self._clients = Clients(self._sids_in, self._settings.NOTIFIER_USER_CONNECTIONS)
+        self._alone = self._settings.AMQP_URI.startswith(config.MEMORY_BROKER)
+        self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
         self._seen = Seen()
         self._history = History(
             self._settings.NOTIFIER_HISTORY_EVENTS,
@@ -66,6 +68,7 @@ class Notifier:
             "join_notification": partial(
                 handlers.join, past=self._history, most_rooms=self._settings.NOTIFIER_ROOMS
             ),
+            "room_presence": self._room_presence,
             **USE_CASES,
         }
         self._runner: web.AppRunner | None = None
@@ -98,6 +101,7 @@ class Notifier:
         self._tokens.start()
         self._feed.start()
         self._peers.start()
+        self._presence.start()
         self._endings.start()
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
@@ -115,7 +119,8 @@ class Notifier:
         self._feed.stop()
         self._tokens.stop()
         self._endings.stop()
-        self._peers.stop()
+        self._presence.stop()
+        self._peers.stop(None if self._alone else GONE)
         await self._server.drop_all()
         await self._server.shutdown()
         await self._runner.cleanup()
@@ -204,6 +209,12 @@ class Notifier:
         socket = self._server.eio.sockets.get(self._server.manager.eio_sid_from_sid(sid, ROOT))
         return socket is not None and not socket.closed
 
+    def _sids_in(self, room: str) -> list[str]:
+        return [sid for sid, _ in self._server.manager.get_participants(ROOT, room)]
+
+    async def _room_presence(self, _client: Client, data: object, _tokens: Tokens, _rooms: Rooms) -> Answer:
+        return await handlers.room_presence(data, self._presence)
+
     def _entrance(self, event: str, use_case: UseCase) -> Callable[..., Awaitable[Answer]]:
         async def answer(sid: str, *data: object) -> Answer:
             try:
@@ -230,6 +241,7 @@ class Notifier:
             self._tokens.refresh()  # revocations may have been missed
         else:
             self._hearing.clear()
+        self._presence.hearing_changed(hears)
 
     async def _push_events(self) -> None:
         """One event after the other, so that a room gets them in the order in which they were announced."""
@@ -261,6 +273,8 @@ class Notifier:
             await handlers.push_review(envelope, self._rooms, self._history, time.time())
         elif envelope.type in REVIEW_EVENTS or envelope.type == MARK:
             handlers.remember(envelope, self._history)
+        elif envelope.type in presence.WORDS:  # they are many, and would push out what was seen
+            self._presence.heard(envelope)
         elif not self._seen.first_time(envelope.id):
             return
         elif envelope.type == ROOM_TOLD:

@@ -118,7 +118,7 @@ def test_a_position_must_be_a_text(talker: Listener, bob: Account, shared_movie:
 
 
 @pytest.mark.parametrize("data", [None, 5, "42", [], [{}], True], ids=str)
-@pytest.mark.parametrize("event", [*EVENTS, "unknown_event"])
+@pytest.mark.parametrize("event", [*EVENTS, "room_presence", "unknown_event"])
 def test_an_event_must_carry_one_object(talker: Listener, event: str, data: Any) -> None:
     assert_refused(talker.client.call(event, data, timeout=10))
 

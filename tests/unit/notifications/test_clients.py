@@ -1,4 +1,4 @@
-"""Who is connected: by socket, by user."""
+"""Who is connected: by socket, by user, by room."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from broker.tokens import Identity
 from notifications.clients import Clients
-from notifications.domain import Refusal
+from notifications.domain import Attendance, Refusal
 from notifications.handlers import Client
 
 
@@ -16,8 +16,14 @@ def client(sid: str, user_id: int | None = None) -> Client:
 
 
 @pytest.fixture
-def clients() -> Clients:
-    return Clients(most_of_user=2)
+def rooms() -> dict[str, list[str]]:
+    """The sockets in each room."""
+    return {}
+
+
+@pytest.fixture
+def clients(rooms: dict[str, list[str]]) -> Clients:
+    return Clients(lambda room: rooms.get(room, []), most_of_user=2)
 
 
 def test_a_client_is_known_from_its_connection_to_its_end(clients: Clients) -> None:
@@ -56,3 +62,13 @@ def test_those_signed_in_are_all_users_connections(clients: Clients) -> None:
         clients.remove(sid)
     assert clients.signed_in() == []
     assert clients.of_user(7) == []
+
+
+def test_a_room_has_its_sockets_and_the_names_of_those_signed_in(
+    clients: Clients, rooms: dict[str, list[str]]
+) -> None:
+    for sid, user_id in {"a": 8, "b": 7, "c": 8, "d": None}.items():
+        clients.add(client(sid, user_id))
+    rooms["42"] = ["a", "b", "c", "d", "gone"]
+    assert clients.in_room("42") == Attendance(4, ("name-7", "name-8"))
+    assert clients.in_room("43") == Attendance(0)
