@@ -14,12 +14,20 @@ from typing import Any
 import aiohttp
 import pytest
 import socketio
+import uvloop
 
 from auth import domain
+from broker.config import Settings
+from broker.tokens import Identity, TokenVerifier
+from notifications.clients import Clients
+from notifications.endings import Endings
+from notifications.handlers import Client
+from notifications.sockets import ROOT, socket_server
 from tests.clients import PASSWORD, Account, Listener, sign_in, sign_up
 from tests.contract.listeners import refusal
 from tests.integration.notifiers import another_notifier
 from tests.platforms import FullDeployment, connect
+from tests.raw_sockets import RawSocket, running
 
 CLOSED_SECONDS = 5.0
 
@@ -104,6 +112,32 @@ def test_a_client_that_does_not_close_its_connection_is_hung_up_on(
     assert event[0] == "closed"
     assert event[1]["code"] == "token_revoked"
     assert goodbye == "41"
+
+
+def test_a_client_that_reads_nothing_is_closed_all_the_same() -> None:
+    async def scenario() -> None:
+        server = socket_server(Settings(NOTIFIER_CONNECT_TIMEOUT=60))
+        async with asyncio.timeout(30), running(server) as served:
+            stalled = await RawSocket.join(served.port, receive_buffer=4096)
+            (websocket,) = server.eio.websockets.values()
+            while not websocket._transport.get_write_buffer_size():
+                await served.tell("x" * 100_000)
+                await asyncio.sleep(0.005)  # the kernel takes what it can
+            ((sid, _),) = server.manager.get_participants(ROOT, "room")
+            tokens, clients = TokenVerifier(), Clients(lambda _: [], most_of_user=1)
+            clients.add(Client(sid, Identity(7, "anna", "ended", expires_at=4_000_000_000)))
+            endings = Endings(server, clients, tokens)
+            tokens.revoke("ended", 4_000_000_000)
+            endings.check(clients.of_user(7))
+            async with asyncio.timeout(CLOSED_SECONDS):
+                while served.in_room() or server.eio.websockets:
+                    await asyncio.sleep(0.01)
+            assert websocket._transport.is_closing()
+            assert clients.signed_in() == []
+            stalled.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
 
 
 def test_a_user_has_no_more_connections_than_the_settings_allow(
