@@ -67,7 +67,7 @@ def measure(deployment: FullDeployment, program: Path, soak: Soak) -> None:
         ("at the most", memory.kib),
     ):
         grown = kib - idle
-        print(f"  memory {when}: {grown / 1024:,.0f} MiB grown, {grown / soak.sockets:.1f} KiB a socket")
+        print(f"  memory {when}: idle and {grown / 1024:,.0f} MiB, {grown / soak.sockets:.1f} KiB a socket")
     report(heard, reviews)
     print(f"  CPU of the notifier: {cpu:.1f} s, {cpu / seconds:.2f} cores", flush=True)
 
