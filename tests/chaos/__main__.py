@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos import report
 from tests.chaos.report import Result
-from tests.chaos.scenarios import alarm, frozen, kills, midcall, outages, rolling
+from tests.chaos.scenarios import alarm, frozen, kills, midcall, outages, rolling, rooms
 from tests.chaos.stage import Stage
 from tests.servers import ServerFailed
 
@@ -23,6 +23,7 @@ DEEDS = ["SIGKILL", "SIGSTOP"]
 # Each has a Plan, whose fields are named as the options are, and a `run(stage, plan, seed, command)`.
 SCENARIOS: dict[str, Any] = {
     "kills": kills,
+    "rooms": rooms,
     "midcall": midcall,
     "frozen": frozen,
     "outages": outages,
@@ -52,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
             name, parents=[common], help=what, description=what, formatter_class=formatter
         )
 
-    add(ALL, "each of the following with its full figures, one after the other: some 25 minutes")
+    add(ALL, "each of the following with its full figures, one after the other: some 28 minutes")
 
     scenario = add("kills", "reviews through two gateways, and something killed or stopped every few seconds")
     scenario.add_argument("--reviews", type=int, default=10_000, help="how many")
@@ -62,6 +63,13 @@ def parser() -> argparse.ArgumentParser:
         "--freezes", type=float, default=0.2, help="share of SIGSTOP among the faults, 0 to 1"
     )
     scenario.add_argument("--auths", type=int, default=2, help="auth services")
+
+    scenario = add("rooms", "listeners who come back, while notifiers, RabbitMQ and Redis are killed")
+    scenario.add_argument("--reviews", type=int, default=5_000, help="how many")
+    scenario.add_argument("--listeners", type=int, default=200, help="stock clients, in a room or two each")
+    scenario.add_argument("--javascript", type=int, default=20, help="of them with the JavaScript client")
+    scenario.add_argument("--writers", type=int, default=16, help="clients that write at once")
+    scenario.add_argument("--every", type=float, default=3.0, help="seconds from one fault to the next")
 
     scenario = add("outages", "each server away for a while, under a mixed load")
     scenario.add_argument("--servers", nargs="+", choices=SERVERS, default=SERVERS, help="which")

@@ -37,6 +37,7 @@ class Arrival:
     movie: int
     version: int
     review: int | None
+    rooms: tuple[str, ...] = ()  # that are to hear of it
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from tests.chaos.history import Attempt, History
 from tests.chaos.stage import Stage
 
 RELAY = "the relay's holder"
+ALL_NOTIFIERS = "all notifiers"
 SERVER_WEIGHT = 0.5  # of each server among the victims, where a process of ours weighs 1
 RELAY_WEIGHT = 1.5
 
@@ -36,10 +37,15 @@ class Faults:
         self._rng = rng
 
     def strike(self, victim: str, freeze_seconds: float = 0.0) -> None:
-        """Kill `victim` (a part, a server, RELAY) and start it again, or stop it for `freeze_seconds`."""
+        """Kill `victim` (a part, a server, RELAY) and start it again, or stop it for `freeze_seconds`.
+
+        ALL_NOTIFIERS are only killed.
+        """
         part = self._part(victim)
         began = self._history.now()
-        if freeze_seconds:
+        if victim == ALL_NOTIFIERS:
+            self._kill_all("notifications")
+        elif freeze_seconds:
             self._freeze(part, freeze_seconds)
         elif server := self._stage.servers.get(part):
             server.kill()
@@ -48,6 +54,14 @@ class Faults:
             self._stage.kill(part)
         deed = "SIGSTOP" if freeze_seconds else "SIGKILL"
         self.done.append(Fault(deed, victim, part, began, self._history.now()))
+
+    def _kill_all(self, role: str) -> None:
+        """At once, so that for a moment there is none."""
+        parts = [part for part in self._stage.deployment.parts if part.startswith(role)]
+        for part in parts:
+            self._stage.kill_for_good(part)
+        for part in parts:
+            self._stage.start(part)
 
     def any_victim(self) -> str:
         parts = self._stage.deployment.parts

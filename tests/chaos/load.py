@@ -6,6 +6,7 @@ import queue
 import random
 import threading
 import time
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,7 @@ AFTER_FAILURE_SECONDS = (0.2, 1.0)  # how long a client waits before it asks aga
 PATIENT_SECONDS = 120.0  # how long a client asks for one review
 # How often each kind is asked for. A sign-in costs a hash, some hundred times what a read costs.
 KINDS = {"read": 0.45, "search": 0.2, "review": 0.32, "sign-in": 0.03}
+UPDATED_SHARE, DELETED_SHARE = 0.15, 0.08  # of the reviews, where some are revised
 # Every door of the platform is closed: no client of a platform with two gateways may ever see that.
 REFUSED_EVERYWHERE = "refused everywhere"
 
@@ -73,9 +75,44 @@ class Writers(Crowd):
             except queue.Empty:
                 break
             self._world.history.add_write(write)
-            keep_asking(client, write, rng)
+            self._write(client, write, rng)
             self._stopping.wait(self._pause)
         client.close()
+
+    def _write(self, client: Client, write: Write, rng: random.Random) -> None:
+        keep_asking(client, write, rng)
+
+
+class Revisers(Writers):
+    """Write what they are given, and then change the titles of some reviews, and delete some."""
+
+    def __init__(self, world: World, writes: Iterable[Write], count: int, rng: random.Random) -> None:
+        super().__init__(world, writes, count, rng)
+        self.updated = 0
+        self.deleted: set[int] = set()  # ids of reviews
+        self.unfinished: list[str] = []  # what was not done in all its time: "DELETE review 7"
+
+    def _write(self, client: Client, write: Write, rng: random.Random) -> None:
+        keep_asking(client, write, rng)
+        if not write.told:
+            return
+        review = write.told[-1]
+        if rng.random() < UPDATED_SHARE:
+            self._revise(client, write, rng, "PUT", {"title": f"Seen again by {write.user}"})
+            self.updated += 1
+        if rng.random() < DELETED_SHARE:
+            self.deleted.add(review)
+            self._revise(client, write, rng, "DELETE", None)
+
+    def _revise(self, client: Client, write: Write, rng: random.Random, method: str, body: object) -> None:
+        review, key, deadline = write.told[-1], uuid.uuid4().hex, time.monotonic() + PATIENT_SECONDS
+        path = f"/api/reviews/{review}"
+        while client.request("revision", method, path, body, token=write.token, key=key).outcome != "200":
+            if time.monotonic() > deadline:
+                self.unfinished.append(f"{method} review {review}")
+                return
+            client.turn_to_another()
+            time.sleep(rng.uniform(*AFTER_FAILURE_SECONDS))
 
 
 class MixedLoad(Crowd):

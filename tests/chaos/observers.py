@@ -91,9 +91,18 @@ class EventRecorder:
                 data["movie"]["id"],
                 data["version"],
                 review["id"] if review else None,
+                rooms_of(data) if review else (),
             )
         )
         message.ack()
+
+
+def rooms_of(data: dict[str, Any]) -> tuple[str, ...]:
+    """The rooms that are to hear of a review event, told from its data."""
+    movie, user = data["movie"], data["review"]["user_id"]
+    genres = {genre.strip().casefold() for genre in (movie["genre"] or "").split(",")} - {""}
+    reviewer = () if user is None else (f"user:{user}",)
+    return (str(movie["id"]), "all", *(f"genre:{genre}" for genre in sorted(genres)), *reviewer)
 
 
 class RoomListener:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -37,14 +37,16 @@ class World:
 
     @classmethod
     @contextmanager
-    def open(cls, stage: Stage, *, users: int, movies: int, movie_rooms: int = 1) -> Iterator[Self]:
-        """Signed-up users, fresh movies, a queue for events; at every notifier a listener in `all` and one in
-        each of the first `movie_rooms` movies' rooms."""
+    def open(
+        cls, stage: Stage, *, users: int, movies: int, movie_rooms: int = 1, genres: Sequence[str] = ("",)
+    ) -> Iterator[Self]:
+        """Signed-up users, fresh movies of `genres` by turns, a queue for events; at every notifier a
+        listener in `all` and one in each of the first `movie_rooms` movies' rooms."""
         first = stage.gateways[0]
         with ThreadPoolExecutor(SIGN_UPS_AT_ONCE) as pool:
             accounts = list(pool.map(lambda _: sign_up(first), range(users)))
         world = cls(stage, accounts, [], EventRecorder(stage.rabbitmq.url), {}, {})
-        world.add_movies(movies)
+        world.add_movies(movies, genres)
         with ExitStack() as stack:
             world.recorder.start()
             stack.callback(world.recorder.stop)
@@ -58,9 +60,9 @@ class World:
                     world.rooms[f"{room} at notifier {number}"] = movie
             yield world
 
-    def add_movies(self, count: int) -> list[int]:
+    def add_movies(self, count: int, genres: Sequence[str] = ("",)) -> list[int]:
         api = self.users[0].api
-        added = [api.create_movie() for _ in range(count)]
+        added = [api.create_movie(genre=genres[number % len(genres)]) for number in range(count)]
         self.movies += added
         return added
 
@@ -87,17 +89,21 @@ class World:
     def judge(self) -> Verdict:
         """The checker's word on everything that was written of these movies, once it has settled."""
         self.settle()
+        return check(self.observe())
+
+    def observe(self, deleted: Set[int] = frozenset()) -> Observed:
+        """What there is to see now, but for reviews that were written and `deleted` again."""
         known = set(self.movies)
-        return check(
-            Observed(
-                writes=self.history.writes(),
-                rows=self._rows(),
-                served=self._served(),
-                arrivals=[each for each in self.recorder.arrivals if each.movie in known],
-                heard={name: listener.heard.copy() for name, listener in self.listeners.items()},
-                rooms=self.rooms,
-                aggregates=self._aggregates(),
-            )
+        return Observed(
+            writes=[write for write in self.history.writes() if not deleted & set(write.told)],
+            rows=self._rows(),
+            served=self._served(),
+            arrivals=[
+                each for each in self.recorder.arrivals if each.movie in known and each.review not in deleted
+            ],
+            heard={name: listener.heard.copy() for name, listener in self.listeners.items()},
+            rooms=self.rooms,
+            aggregates=self._aggregates(),
         )
 
     def _outboxes_are_empty(self) -> bool:
