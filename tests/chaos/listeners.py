@@ -45,7 +45,7 @@ class Listeners:
             (each.name, room): [] for each in self.all.values() for room in each.rooms
         }
         self.connections: Counter[str] = Counter()  # by listener
-        self.transports: dict[str, set[str]] = defaultdict(set)  # by listener, under which it was answered
+        self.transports: dict[str, list[str]] = defaultdict(list)  # by listener, one after the other
         self.refusals: list[str] = []  # "listener in room: error"
         self.given_up: list[str] = []  # "listener: why"
         self.heard = 0
@@ -137,13 +137,15 @@ class Listeners:
                 self.heard += 1
             case "asked", room, last:
                 self.logs[name, room].append(Asked(last))
-            case "answered", room, recovered, last, transport:
+            case "answered", room, recovered, last:
                 self.logs[name, room].append(Answered(recovered, last))
-                self.transports[name].add(transport)
                 self._inside[name].add(room)
-            case "connected", _place:
+            case "connected", transport:
+                self.transports[name].append(transport)
                 self.connections[name] += 1
                 self._inside[name].clear()
+            case "upgraded", transport:
+                self.transports[name].append(transport)
             case ["disconnected"]:
                 self._inside[name].clear()
             case "refused", room, error:

@@ -8,8 +8,8 @@ The first line of stdin says who listens where:
 `["cut", name]`, which ends the connection without a word, or `["switch", name, place of a URL]`. With the end
 of stdin all end. On stdout, a line for each thing that happens (`last`: an event's id, or null):
 
-    ["connected", name, place] ["disconnected", name] ["asked", name, room, last]
-    ["answered", name, room, recovered, last, transport] ["refused", name, room, error]
+    ["connected", name, transport] ["upgraded", name, transport] ["disconnected", name]
+    ["asked", name, room, last] ["answered", name, room, recovered, last] ["refused", name, room, error]
     ["heard", name, room, event id, review id] ["gave up", name, why]
 
 tests/javascript/listening.mjs does the same with the other stock client.
@@ -137,7 +137,7 @@ class Listener:
     async def _join(self, client: socketio.AsyncClient) -> None:
         if client is not self._client:
             return
-        self._output.put("connected", self.name, self._place)
+        self._output.put("connected", self.name, client.transport())
         self._in, self._out_since = set(), _now()
         for room in self._rooms:
             await self._ask(client, room)
@@ -170,7 +170,7 @@ class Listener:
         if room not in self._heard_since_asked and (last is not None or not answer["recovered"]):
             self._last[room] = last
         self._in.add(room)
-        self._output.put("answered", self.name, room, answer["recovered"], last, client.transport())
+        self._output.put("answered", self.name, room, answer["recovered"], last)
 
     def _hear(self, client: socketio.AsyncClient, push: dict[str, Any]) -> None:
         if client is not self._client:

@@ -28,7 +28,9 @@ class Listener {
     this.socket = socket;
     this.inside = new Set();
     socket.on("connect", () => {
-      put("connected", this.name, this.place);
+      const { engine } = socket.io;
+      put("connected", this.name, engine.transport.name);
+      engine.once("upgrade", (transport) => put("upgraded", this.name, transport.name));
       this.inside = new Set();
       for (const room of this.rooms) this.ask(socket, room);
     });
@@ -57,7 +59,7 @@ class Listener {
       // What was heard since it asked is newer than the answer.
       if (!this.heardSinceAsked.has(room) && (position !== null || !recovered)) this.last.set(room, position);
       this.inside.add(room);
-      put("answered", this.name, room, recovered, position, socket.io.engine.transport.name);
+      put("answered", this.name, room, recovered, position);
     });
   }
 
