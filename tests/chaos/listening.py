@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
 import sys
 from contextlib import suppress
@@ -92,10 +93,6 @@ class Listener:
         """Leave for another notifier."""
         self._place = place
         await self._start_anew()
-
-    async def stop(self) -> None:
-        with suppress(Exception):
-            await asyncio.wait_for(self._client.shutdown(), CONNECT_SECONDS)
 
     async def revive(self) -> None:
         """Start anew where the client has given up. A page would be loaded again by its reader."""
@@ -212,10 +209,8 @@ async def main() -> None:
             task = asyncio.create_task(listeners[name].switch(*more))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*(listener.stop() for listener in listeners.values()))
     output.flush()
+    os._exit(0)  # a polling client would take seconds to say goodbye
 
 
 async def _first_connects(listeners: list[Listener]) -> None:

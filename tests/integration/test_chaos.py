@@ -1,4 +1,4 @@
-"""The short form of the chaos suite: one of everything is killed, and a service in mid-call."""
+"""The short form of the chaos suite: one of everything killed, a service in mid-call; rooms miss nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.chaos.faults import RELAY, Faults
 from tests.chaos.load import Writers
 from tests.chaos.report import Result
-from tests.chaos.scenarios import kills, midcall
+from tests.chaos.scenarios import kills, midcall, rooms
 from tests.chaos.stage import Stage
 from tests.chaos.world import World
 from tests.processes import wait_until
@@ -21,6 +21,8 @@ REVIEWS_BETWEEN = 30  # from one kill to the next
 USERS, MOVIES, MOVIES_IN_MIDCALL = 9, 23, 2
 MIDCALL = midcall.Plan(kills=3)
 LIMIT_SECONDS = 90
+IN_ROOMS = rooms.Plan(reviews=100, listeners=20, javascript=4, writers=4, every=0)
+KILLS_AT = [(20, "notifications-0"), (60, "RabbitMQ")]  # by how many reviews have been acknowledged
 
 
 @pytest.mark.timeout(300)
@@ -37,4 +39,17 @@ def test_nothing_acknowledged_is_lost_or_doubled_whatever_is_killed(stage: Stage
         assert writers.join(LIMIT_SECONDS)
         midcall.strike(world, MIDCALL, faults, rng, world.movies[MOVIES:])
         result = kills.conclude(world, faults, Result("kills", "short"), time.monotonic() - began)
+    assert [check.row for check in result.failed] == []
+
+
+@pytest.mark.timeout(300)
+def test_no_listener_misses_an_event_whatever_is_killed(stage: Stage) -> None:
+    to_be_killed = KILLS_AT.copy()
+
+    def strike(faults: Faults, acknowledged: int) -> None:
+        if to_be_killed and acknowledged >= to_be_killed[0][0]:
+            faults.strike(to_be_killed.pop(0)[1])
+
+    result = rooms.observe(stage, IN_ROOMS, random.Random(SEED), Result("rooms", "short"), strike)
+    assert to_be_killed == []
     assert [check.row for check in result.failed] == []
