@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import socket
 import sys
@@ -32,7 +33,7 @@ import socketio
 PUSHES = ("new_review", "review_updated", "review_deleted")
 CONNECT_SECONDS = 5
 AGAIN_SECONDS = 0.5
-PATIENCE_SECONDS = 20  # then a listener that is out of its rooms, and does nothing about it, has given up
+PATIENCE_SECONDS = 15  # then a listener that is out of its rooms, and does nothing about it, has given up
 WRITE_SECONDS = 0.1
 AT_ONCE = 20  # first connects
 
@@ -96,17 +97,15 @@ class Listener:
 
     async def revive(self) -> None:
         """Start anew where the client has given up. A page would be loaded again by its reader."""
-        if len(self._in) == len(self._rooms) and self._client.connected:
+        client = self._client
+        reconnecting = client._reconnect_task is not None and not client._reconnect_task.done()
+        inside = client.connected and len(self._in) == len(self._rooms)
+        if inside or reconnecting or self._connecting:
             self._out_since = _now()
-        if self._connecting or _now() - self._out_since < PATIENCE_SECONDS:
-            return
-        if self._client.connected:
-            why = "an answer did not come"
-        else:
-            task = self._client._reconnect_task
-            why = "no connection" if task and not task.done() else "it does not connect again by itself"
-        self._output.put("gave up", self.name, why)
-        await self._start_anew()
+        elif _now() - self._out_since > PATIENCE_SECONDS:
+            why = "an answer did not come" if client.connected else "it does not connect again by itself"
+            self._output.put("gave up", self.name, why)
+            await self._start_anew()
 
     async def _start_anew(self) -> None:
         old = self._client
@@ -191,6 +190,8 @@ def _now() -> float:
 
 
 async def main() -> None:
+    # What becomes of clients that were left behind is no news.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

@@ -217,6 +217,10 @@ class Stage:
         doors = self.deployment.gateways if role == "gateway" else self.deployment.notifiers
         wait_until(lambda: is_ready(doors[int(number)]), READY_SECONDS, f"{part} is ready")
 
+    def is_ready(self) -> bool:
+        """Whether every front door is ready."""
+        return all(is_ready(door) for door in (*self.deployment.gateways, *self.deployment.notifiers))
+
     def wait_until_ready(self) -> None:
         """Return once every front door is ready."""
         for part in self.deployment.parts:

@@ -4,7 +4,7 @@ import { io } from "socket.io-client";
 
 const PUSHES = ["new_review", "review_updated", "review_deleted"];
 const AGAIN_MILLISECONDS = 500;
-const PATIENCE_MILLISECONDS = 20_000; // then a listener that is out of its rooms has given up
+const PATIENCE_MILLISECONDS = 15_000; // out of its rooms and idle, a listener has given up
 
 const put = (...what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
@@ -85,11 +85,14 @@ class Listener {
   }
 
   revive() {
-    if (this.inside.size === this.rooms.length && this.socket.connected) this.outSince = Date.now();
-    if (Date.now() - this.outSince < PATIENCE_MILLISECONDS) return;
-    const why = this.socket.active ? "no connection" : "it does not connect again by itself";
-    put("gave up", this.name, this.socket.connected ? "an answer did not come" : why);
-    this.startAnew();
+    const { connected, active } = this.socket;
+    const inside = connected && this.inside.size === this.rooms.length;
+    const connecting = active && !connected;
+    if (inside || connecting) this.outSince = Date.now();
+    else if (Date.now() - this.outSince > PATIENCE_MILLISECONDS) {
+      put("gave up", this.name, connected ? "an answer did not come" : "it does not connect again by itself");
+      this.startAnew();
+    }
   }
 }
 
