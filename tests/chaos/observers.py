@@ -115,6 +115,7 @@ class RoomListener:
         self._room = room
         self._url = url
         self._joined = threading.Event()
+        self._last: str | None = None  # the position to come back with
         self.client = socketio.Client(
             reconnection_delay=0.2, reconnection_delay_max=1, randomization_factor=0.2
         )
@@ -132,11 +133,17 @@ class RoomListener:
     def _join(self) -> None:
         self.connections += 1
         asked = {"user_id": "chaos", "room_id": self._room}
-        if self.heard:
-            asked["last_event_id"] = self.heard[-1]
-        self.client.emit("join_notification", asked, callback=lambda _: self._joined.set())
+        if self._last:
+            asked["last_event_id"] = self._last
+        self.client.emit("join_notification", asked, callback=self._answered)
+
+    def _answered(self, answer: dict[str, Any]) -> None:
+        if not self._joined.is_set():
+            self._last = self._last or answer.get("last_event_id")
+        self._joined.set()
 
     def _hear(self, push: dict[str, Any]) -> None:
+        self._last = push["event_id"]
         self.heard.append(push["event_id"])
         self.reviews.add(push["review"]["id"])
 

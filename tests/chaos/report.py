@@ -117,7 +117,7 @@ def counted(verdict: Verdict) -> str:
     return (
         f"{verdict.acknowledged} reviews acknowledged; {len(verdict.reviews.recovered)} there although the "
         f"first attempt was not (recovered); {verdict.redelivered} events delivered again, with the same id; "
-        f"{verdict.missed} times a listener missed one, while it or its notifier was not connected."
+        f"{verdict.missed} times a listener missed one."
     )
 
 

@@ -85,7 +85,7 @@ def observe(
                 stage.replace_the_ended()
                 strike(faults, world.history.acknowledged())
                 if time.monotonic() >= next_word:
-                    next_word += PROGRESS_SECONDS
+                    next_word = time.monotonic() + PROGRESS_SECONDS
                     stage.say(
                         f"{world.history.acknowledged()} of {plan.reviews} acknowledged, "
                         f"{listeners.heard} events heard; {faults.progress()}"
