@@ -135,11 +135,16 @@ class RoomListener:
         asked = {"user_id": "chaos", "room_id": self._room}
         if self._last:
             asked["last_event_id"] = self._last
-        self.client.emit("join_notification", asked, callback=self._answered)
+        before = len(self.heard)
+        self.client.emit(
+            "join_notification",
+            asked,
+            callback=lambda answer: self._answered(answer, len(self.heard) > before),
+        )
 
-    def _answered(self, answer: dict[str, Any]) -> None:
-        if not self._joined.is_set():
-            self._last = self._last or answer.get("last_event_id")
+    def _answered(self, answer: dict[str, Any], heard_since: bool) -> None:
+        if not heard_since and not answer.get("recovered"):
+            self._last = answer.get("last_event_id")
         self._joined.set()
 
     def _hear(self, push: dict[str, Any]) -> None:
