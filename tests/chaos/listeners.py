@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from tests.chaos.resumption import Answered, Asked, Heard, Record
@@ -39,7 +41,8 @@ class Listener:
 class Listeners:
     """In one process for each language, for the length of a `with`."""
 
-    def __init__(self, urls: Sequence[str], listeners: Iterable[Listener]) -> None:
+    def __init__(self, urls: Sequence[str], listeners: Iterable[Listener], folder: Path) -> None:
+        """`folder` gets `listeners-<language>.log`: each line, and when it was read, in seconds."""
         self.all = {each.name: each for each in listeners}
         self.logs: dict[tuple[str, str], list[Record]] = {
             (each.name, room): [] for each in self.all.values() for room in each.rooms
@@ -50,6 +53,7 @@ class Listeners:
         self.given_up: list[str] = []  # "listener: why"
         self.heard = 0
         self._urls = list(urls)
+        self._folder = folder
         self._inside: dict[str, set[str]] = {name: set() for name in self.all}
         self._programs: dict[str, subprocess.Popen[str]] = {}
         self._readers: list[threading.Thread] = []
@@ -112,7 +116,7 @@ class Listeners:
         self._programs[language] = program
         mine = [asdict(each) for each in self.all.values() if each.language == language]
         self._write(program, {"urls": self._urls, "delays": DELAYS, "listeners": mine})
-        reader = threading.Thread(target=self._read, args=(program,), name=f"{language} listeners")
+        reader = threading.Thread(target=self._read, args=(language, program), name=f"{language} listeners")
         reader.start()
         self._readers.append(reader)
 
@@ -124,10 +128,11 @@ class Listeners:
         program.stdin.write(json.dumps(what) + "\n")
         program.stdin.flush()
 
-    def _read(self, program: subprocess.Popen[str]) -> None:
+    def _read(self, language: str, program: subprocess.Popen[str]) -> None:
         assert program.stdout
-        with program.stdout:
+        with program.stdout, (self._folder / f"listeners-{language}.log").open("w") as log:
             for line in program.stdout:
+                log.write(f"{time.time():.2f} {line}")
                 self._note(*json.loads(line))
 
     def _note(self, what: str, name: str, *more: Any) -> None:

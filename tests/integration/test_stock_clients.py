@@ -80,9 +80,10 @@ def story(full_deployment: FullDeployment, tmp_path_factory: pytest.TempPathFact
     def write_review() -> int:
         return author.api.create_review(author.api.create_movie())
 
+    folder = tmp_path_factory.mktemp("stock-clients")
     with (
-        notifier_beside(full_deployment, tmp_path_factory.mktemp("stock-clients")) as notifier,
-        Listeners([notifier.url], [listener(name, room) for name in NAMES]) as listeners,
+        notifier_beside(full_deployment, folder) as notifier,
+        Listeners([notifier.url], [listener(name, room) for name in NAMES], folder) as listeners,
     ):
         listeners.wait_until_inside(HEARD_SECONDS)
         written = [write_review()]

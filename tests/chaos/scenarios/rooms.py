@@ -74,7 +74,9 @@ def observe(
         announce_one(world, first, rng)  # there is something to have a position in
         faults = Faults(stage, world.history, rng)
         writers = Revisers(world, writes, plan.writers, rng)
-        with Listeners(stage.deployment.notifiers, crowd(world, plan, rng)) as listeners:
+        with Listeners(
+            stage.deployment.notifiers, crowd(world, plan, rng), stage.deployment.folder
+        ) as listeners:
             listeners.wait_until_inside()
             began = time.monotonic()
             restless = Restless(listeners, random.Random(rng.random()))
