@@ -3,8 +3,8 @@
 import uvloop
 
 from broker import config
+from notifications.sockets import socket_server
 from tests.bench.fan_out.python_server import application, serve
-from tests.bench.fan_out.stand_in import socket_server
 
 # As the notifier pushes what the broker announces.
 YIELD_AFTER = 8
