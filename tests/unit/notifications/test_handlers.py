@@ -370,6 +370,33 @@ def test_a_client_enters_no_room_while_that_is_told_of_an_event(
     asyncio.run(story())
 
 
+def test_who_joins_while_an_event_is_told_hears_it_once(
+    join: UseCase, listener: Client, tokens: FakeTokens, past: History
+) -> None:
+    class SlowRooms(FakeRooms):
+        async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
+            telling.set()
+            await going_on.wait()
+            await super().tell(room, event, payload)
+
+    async def story() -> None:
+        start = past.last("all")
+        pushing = asyncio.create_task(announce(rooms, past, "e1"))
+        await telling.wait()  # the movie's room is told, the others will be
+        joining = asyncio.create_task(
+            join(listener, request(room_id="all", last_event_id=start), tokens, rooms)
+        )
+        await asyncio.sleep(0.01)
+        going_on.set()
+        await asyncio.gather(pushing, joining)
+
+    rooms, telling, going_on = SlowRooms(), asyncio.Event(), asyncio.Event()
+    asyncio.run(story())
+    assert rooms.sent == [("l", "new_review", "e1")]
+    assert [members for room, _, _, members in rooms.said if room == "all"] == [set()]
+    assert rooms.members == {"all": {"l"}}
+
+
 def test_rooms_of_a_client_are_limited(
     join: UseCase, listener: Client, tokens: FakeTokens, rooms: FakeRooms
 ) -> None:
