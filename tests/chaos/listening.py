@@ -174,6 +174,7 @@ class Listener:
         room, event = push["room_id"], push["event_id"]
         self._last[room] = event
         self._heard_since_asked.add(room)
+        self._out_since = _now()  # as long as it is being told what it missed, an answer is on its way
         self._output.put("heard", self.name, room, event, push["review"]["id"])
 
     def _left(self, client: socketio.AsyncClient) -> None:

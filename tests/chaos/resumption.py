@@ -84,6 +84,7 @@ class Findings:
     heard: int = 0
     replayed: int = 0  # of these, heard between a join and its answer
     skipped: int = 0  # events that came before a `recovered: false` and after what had been heard
+    again: int = 0  # events heard before a `recovered: false`, and after it, which began further back
     missing: list[str] = field(default_factory=list)  # "listener in room: event"
     twice: list[str] = field(default_factory=list)
     disordered: list[str] = field(default_factory=list)
@@ -103,8 +104,8 @@ def judge(logs: Mapping[tuple[str, str], Log], truth: Truth) -> Findings:
             _check_stretch(stretch, following, room, truth, findings, who)
         events = [record.event for record in log if isinstance(record, Heard)]
         findings.heard += len(events)
-        findings.twice += [f"{who}: {event}" for event, count in Counter(events).items() if count > 1]
-        findings.disordered += [f"{who}: {what}" for what in _disorder(events, truth)]
+        findings.again += sum(len(set(stretch.heard)) for stretch in stretches)
+        findings.again -= len({event for stretch in stretches for event in stretch.heard})
     return findings
 
 
@@ -177,6 +178,8 @@ def _check_stretch(
     expected = truth.between(room, start, last)
     findings.missing += [f"{who}: {event}" for event in _without(expected, stretch.heard)]
     findings.unexpected += [f"{who}: {event}" for event in _without(stretch.heard, expected)]
+    findings.twice += [f"{who}: {event}" for event, count in Counter(stretch.heard).items() if count > 1]
+    findings.disordered += [f"{who}: {what}" for what in _disorder(stretch.heard, truth)]
     if following and last is not None and (next_start := following[0].start) is not None:
         findings.skipped += len(truth.between(room, last, next_start))
 

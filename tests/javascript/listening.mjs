@@ -66,6 +66,7 @@ class Listener {
   hear({ room_id: room, event_id: event, review }) {
     this.last.set(room, event);
     this.heardSinceAsked.add(room);
+    this.outSince = Date.now(); // as long as it is being told what it missed, an answer is on its way
     put("heard", this.name, room, event, review.id);
   }
 

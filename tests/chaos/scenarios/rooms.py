@@ -249,6 +249,6 @@ def told(findings: Findings) -> str:
         f"answered `recovered: true`, {findings.restarted} `recovered: false`; the connection of "
         f"{findings.unanswered} ended before the answer. {findings.heard} events heard, "
         f"{findings.replayed} of them between a join and its answer, so replayed; {findings.skipped} left to "
-        f"be read by REST after `recovered: false`. {findings.unknown} answers gave a position that is no "
-        "event."
+        f"be read by REST after `recovered: false`, {findings.again} heard again after it. "
+        f"{findings.unknown} answers gave a position that is no event."
     )

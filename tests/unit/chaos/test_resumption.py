@@ -87,10 +87,16 @@ def test_a_part_of_what_was_missed_is_worse_than_nothing() -> None:
     assert wrong(found) == {"unexpected": ["one in 7: e4"]}
 
 
-def test_what_comes_twice_is_noticed_within_a_stretch_and_across() -> None:
+def test_what_comes_twice_is_noticed() -> None:
     assert findings(*FIRST, *heard(2, 3, 3, 4, 6, 7, 8, 9)).twice == ["one in 7: e3"]
-    across = findings(*FIRST, *heard(2, 3), *join("e3", False, "e2"), *heard(3, 4, 6, 7, 8, 9))
-    assert wrong(across) == {"twice": ["one in 7: e3"]}
+    found = findings(*FIRST, *heard(2, 3), *join("e3", True, "e6", 3, 4, 6), *heard(7, 8, 9))
+    assert wrong(found) == {"twice": ["one in 7: e3"]}
+
+
+def test_what_comes_again_after_a_new_start_further_back_is_counted() -> None:
+    found = findings(*FIRST, *heard(2, 3), *join("e3", False, "e2"), *heard(3, 4, 6, 7, 8, 9))
+    assert wrong(found) == {}
+    assert found.again == 1
 
 
 def test_versions_of_a_movie_must_ascend_across_a_reconnect() -> None:
