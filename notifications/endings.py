@@ -10,6 +10,8 @@ from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from typing import Any
 
+from aiohttp import WSCloseCode
+
 from broker.tokens import Ending
 from notifications.clients import Clients
 from notifications.handlers import Client, Tokens
@@ -78,7 +80,7 @@ class Endings:
             await manager.disconnect(sid, ROOT, ignore_queue=True)
         await asyncio.sleep(HANG_UP_SECONDS)
         if manager.sid_from_eio_sid(session, ROOT) is None:  # it has not come again, with another token
-            await self._server.eio.hang_up(session, "its token has ended")
+            await self._server.eio.hang_up(session, "its token has ended", WSCloseCode.POLICY_VIOLATION)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -25,6 +25,7 @@ from notifications.handlers import Answer, Client, Gone, Rooms, Tokens
 from notifications.history import History
 from notifications.peers import GONE, ROOM_TOLD, Peers
 from notifications.providers import SocketRooms, TokenKeeper
+from notifications.silence import Silence
 from notifications.sockets import ROOT, socket_server
 
 _log = logging.getLogger(__name__)
@@ -125,6 +126,7 @@ class Notifier:
         await self._server.shutdown()
         await self._runner.cleanup()
         self._runner = None
+        self._watching.cancel()
         deadline = asyncio.get_running_loop().time() + THREAD_SECONDS
         while self._feed.running or self._tokens.running or self._peers.running:
             if asyncio.get_running_loop().time() > deadline:
@@ -136,7 +138,8 @@ class Notifier:
             await self._pushing
 
     async def _listen(self) -> web.AppRunner:
-        app = web.Application(middlewares=[self._let_nobody_in_too_early])
+        silence = Silence(self._settings.NOTIFIER_CONNECT_TIMEOUT)
+        app = web.Application(middlewares=[silence.note, self._let_nobody_in_too_early])
         app.add_routes([web.get("/health/live", self._live), web.get("/health/ready", self._ready)])
         self._server.attach(app)
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS)
@@ -146,6 +149,7 @@ class Notifier:
         except OSError:
             await runner.cleanup()
             raise
+        self._watching = asyncio.create_task(silence.watch(runner))
         return runner
 
     @web.middleware

@@ -20,7 +20,7 @@ from socketio import packet as socketio_packet
 from broker.config import Settings
 from notifications.fanout import FanOut
 from notifications.limits import Limits, Outbox, Pace
-from notifications.websocket import SOCKETIO_TYPES, WebSocket
+from notifications.websocket import PROTOCOL_ERROR, SOCKETIO_TYPES, WebSocket
 
 ROOT = "/"  # the only namespace there is
 BODY_SECONDS = 10.0  # for a long-polling client's body to arrive
@@ -101,10 +101,10 @@ class EngineServer(engineio.AsyncServer):
             await socket.close(wait=False, abort=True)
             socket.queue.put_nowait(None)  # what the library's writer and polls end on
 
-    async def hang_up(self, sid: str, reason: str) -> None:
-        """Close a session at once, and tell a WebSocket why."""
+    async def hang_up(self, sid: str, reason: str, code: int = PROTOCOL_ERROR) -> None:
+        """Close a session at once, and tell a WebSocket why, in a close frame with `code`."""
         if (websocket := self.websockets.get(sid)) is not None:
-            websocket.hang_up(reason)
+            websocket.hang_up(reason, code)
         if (socket := self.sockets.get(sid)) is not None:
             await socket.close(wait=False, abort=True)
             socket.queue.put_nowait(None)

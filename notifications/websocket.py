@@ -174,7 +174,7 @@ class WebSocket(LibraryWebSocket):
 
     def abort(self, reason: str) -> None:
         """Drop the connection and all that waits for it."""
-        _log.info("a socket was dropped: %s", reason)
+        _log.debug("a socket was dropped: %s", reason)
         self._transport.abort()
 
 
