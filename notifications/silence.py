@@ -27,7 +27,7 @@ class Silence:
         return await handler(request)
 
     async def watch(self, runner: web.AppRunner) -> None:
-        """Look after the connections of a runner that was set up, until it is cleaned up or this cancelled."""
+        """Look after the connections of a runner that was set up, until cancelled or it is cleaned up."""
         while runner.server is not None:
             self._look(set(runner.server.connections), time.monotonic())
             await asyncio.sleep(LOOK_SECONDS)
