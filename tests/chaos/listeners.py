@@ -22,7 +22,7 @@ COMMANDS: dict[str, Sequence[str]] = {
     "javascript": ("node", str(SCRIPTS / "listening.mjs")),
 }
 DELAYS = (0.2, 1.0)  # seconds: the shortest and the longest until a client tries to connect again
-INSIDE_SECONDS = 60.0
+INSIDE_SECONDS = 90.0
 END_SECONDS = 15.0
 INSTALL_SECONDS = 100
 

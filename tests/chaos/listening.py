@@ -33,7 +33,8 @@ import socketio
 PUSHES = ("new_review", "review_updated", "review_deleted")
 CONNECT_SECONDS = 5
 AGAIN_SECONDS = 0.5
-PATIENCE_SECONDS = 15  # then a listener that is out of its rooms, and does nothing about it, has given up
+# Out of its rooms and idle for so long, a listener has given up; a dead connection it notices within 45 s.
+PATIENCE_SECONDS = 50
 WRITE_SECONDS = 0.1
 AT_ONCE = 20  # first connects
 
@@ -191,8 +192,7 @@ def _now() -> float:
 
 
 async def main() -> None:
-    # What becomes of clients that were left behind is no news.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    logging.disable()  # what becomes of clients that were left behind is no news
     commands = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)

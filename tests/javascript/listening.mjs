@@ -4,7 +4,8 @@ import { io } from "socket.io-client";
 
 const PUSHES = ["new_review", "review_updated", "review_deleted"];
 const AGAIN_MILLISECONDS = 500;
-const PATIENCE_MILLISECONDS = 15_000; // out of its rooms and idle, a listener has given up
+// Out of its rooms and idle for so long, a listener has given up; a dead connection it notices within 45 s.
+const PATIENCE_MILLISECONDS = 50_000;
 
 const put = (...what) => process.stdout.write(`${JSON.stringify(what)}\n`);
 
