@@ -85,16 +85,18 @@ def observe(
             writers.start()
             restless.start()
             next_word = began + PROGRESS_SECONDS
-            while not writers.join(0.1):
-                stage.replace_the_ended()
-                strike(faults, world.history.acknowledged())
-                if time.monotonic() >= next_word:
-                    next_word = time.monotonic() + PROGRESS_SECONDS
-                    stage.say(
-                        f"{world.history.acknowledged()} of {plan.reviews} acknowledged, "
-                        f"{listeners.heard} events heard; {faults.progress()}"
-                    )
-            restless.stop()
+            try:
+                while not writers.join(0.1):
+                    stage.replace_the_ended()
+                    strike(faults, world.history.acknowledged())
+                    if time.monotonic() >= next_word:
+                        next_word = time.monotonic() + PROGRESS_SECONDS
+                        stage.say(
+                            f"{world.history.acknowledged()} of {plan.reviews} acknowledged, "
+                            f"{listeners.heard} events heard; {faults.progress()}"
+                        )
+            finally:
+                restless.stop()
             seconds = time.monotonic() - began
             return conclude(world, writers, listeners, restless, faults, result, seconds)
 
