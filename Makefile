@@ -69,5 +69,5 @@ lock: ## lock the newest versions that pyproject.toml admits, with hashes (needs
 	done
 
 clean: ## remove .venv and what the tools left; the data under var/ stay
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/javascript/node_modules
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/javascript/node_modules tests/bench/node/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
