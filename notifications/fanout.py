@@ -64,17 +64,18 @@ class FanOut(AsyncManager):
         if not isinstance(text, str):
             await super().emit(event, data, namespace, room, skip_sid, callback, **kwargs)
             return
-        skipped = skip_sid if isinstance(skip_sid, list) else [skip_sid]
+        if skip_sid:
+            skipped = skip_sid if isinstance(skip_sid, list) else [skip_sid]
+            participants = [each for each in participants if each[0] not in skipped]
         packet = engineio_packet.Packet(engineio_packet.MESSAGE, text)
         frame = text_frame(packet.encode())
         websockets = self._websockets
-        for sid, session in participants:
-            if sid not in skipped:
-                websocket = websockets.get(session)
-                if websocket is None or not (kept := websocket.take(frame)):
-                    await self.server._send_eio_packet(session, packet)
-                elif kept == 1:
-                    self._flush_soon(websocket)
+        for _, session in participants:
+            websocket = websockets.get(session)
+            if websocket is None or not (kept := websocket.take(frame)):
+                await self.server._send_eio_packet(session, packet)
+            elif kept == 1:
+                self._flush_soon(websocket)
 
     def _flush_soon(self, websocket: Direct) -> None:
         if not self._kept:
