@@ -53,7 +53,7 @@ class Settings(BaseModel):
     NOTIFIER_ADDRESS_CONNECTIONS: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     NOTIFIER_PROXIES: Annotated[int, Field(ge=0, le=10)] = 0
     NOTIFIER_ROOMS: Annotated[int, Field(ge=1, le=10_000)] = 50
-    NOTIFIER_MESSAGE_RATE: Annotated[float, Field(gt=0, le=10_000)] = 20
+    NOTIFIER_MESSAGE_RATE: Annotated[float, Field(gt=0, le=10_000)] = 10
     NOTIFIER_FRAME_BYTES: Annotated[int, Field(ge=1024, le=2**20)] = 16 * 1024
     NOTIFIER_QUEUE_PACKETS: Annotated[int, Field(ge=16, le=100_000)] = 256
     NOTIFIER_QUEUE_BYTES: Annotated[int, Field(ge=64 * 1024, le=2**30)] = 2**20

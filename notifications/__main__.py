@@ -18,6 +18,10 @@ from notifications.service import Notifier
 
 _log = logging.getLogger("notifications")
 
+# The thread that hears the broker asks for the interpreter's lock several times a message, and waits that
+# long each time while the loop is busy.
+SWITCH_SECONDS = 0.0005
+
 
 def main() -> int:
     """Run until SIGTERM or SIGINT. The exit status: 0, or 2 where it cannot start, with one line of why."""
@@ -38,6 +42,7 @@ def main() -> int:
         notifier = Notifier(settings)
         _set_up_logging(settings)
         _allow_many_files()
+        sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(notifier, f"http://{typed.NOTIFIER_HOST}:{typed.NOTIFIER_PORT}"))
     except config.ConfigurationError as error:

@@ -23,6 +23,10 @@ settings.register_profile(
 settings.load_profile("steady")
 
 
+# A test's one socket says in a moment what takes people minutes.
+CHATTY = {"NOTIFIER_MESSAGE_RATE": "200"}
+
+
 @pytest.fixture(scope="session")
 def servers() -> Iterator[ServerUrls]:
     """A private RabbitMQ, Redis and PostgreSQL, or those that the environment gives."""
@@ -36,6 +40,7 @@ def full_deployment(
 ) -> Iterator[FullDeployment]:
     """Two gateways, two movies services, two notifiers and one auth on real servers."""
     deployment = FullDeployment(servers, tmp_path_factory.mktemp("full"), gateways=2, movies=2, notifiers=2)
+    deployment.environment |= CHATTY
     try:
         deployment.start()
         yield deployment
@@ -55,6 +60,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """The embedded default on a data folder of its own."""
     platform = Embedded(tmp_path_factory.mktemp("embedded"))
+    platform.environment |= CHATTY
     try:
         platform.start()
         yield platform
