@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 from broker.config import Settings
 
 BURST_SECONDS = 2.0  # of its rate that a client may have saved up
+LONGEST_SECONDS = 60.0  # more than a client may be silent: then it is gone, and takes nothing
 
 
 @dataclass(frozen=True)
@@ -108,10 +110,12 @@ class Outbox(asyncio.Queue[Any]):
         return self.qsize() > packets or self._characters > size
 
     async def until_shorter(self, packets: int) -> None:
-        """Return once at most `packets` wait."""
-        while self.qsize() > packets:
-            self._shorter.clear()
-            await self._shorter.wait()
+        """Return once at most `packets` wait, or after a time in which nothing would come of it any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_SECONDS):
+                while self.qsize() > packets:
+                    self._shorter.clear()
+                    await self._shorter.wait()
 
     async def get(self) -> Any:
         self.is_sent = self.empty()

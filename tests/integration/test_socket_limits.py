@@ -52,6 +52,17 @@ def server(**settings: Any) -> SocketServer:
     return socket_server(Settings(**settings))
 
 
+async def polling(http: aiohttp.ClientSession, port: int, connect: str = "40") -> str:
+    """The URL of a long-polling session that has said `connect`."""
+    url = f"http://127.0.0.1:{port}{POLLING}"
+    async with http.get(url) as answer:
+        sid = json.loads((await answer.text())[1:])["sid"]
+    if connect:
+        async with http.post(f"{url}&sid={sid}", data=connect) as answer:
+            assert answer.status == 200
+    return f"{url}&sid={sid}"
+
+
 async def until(condition: Any) -> None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         while not condition():
@@ -121,16 +132,12 @@ def test_many_small_events_at_once_drop_nobody_who_reads(loop: str) -> None:
 def test_a_client_that_does_not_poll_is_dropped() -> None:
     async def scenario() -> None:
         async with running(server(NOTIFIER_QUEUE_PACKETS=32)) as served, aiohttp.ClientSession() as http:
-            base = f"http://127.0.0.1:{served.port}{POLLING}"
-            async with http.get(base) as answer:
-                sid = json.loads((await answer.text())[1:])["sid"]
-            async with http.post(f"{base}&sid={sid}", data="40") as answer:
-                assert answer.status == 200
+            session = await polling(http, served.port)
             assert served.in_room() == 1
             for number in range(40):
                 await served.tell(number)
             assert served.in_room() == 0
-            async with http.get(f"{base}&sid={sid}") as answer:
+            async with http.get(session) as answer:
                 assert answer.status == 400
 
     run(scenario())
@@ -173,12 +180,10 @@ def test_pings_count_as_messages() -> None:
 def test_a_flood_of_bodies_is_slowed_down_too() -> None:
     async def scenario() -> None:
         async with running(server(NOTIFIER_MESSAGE_RATE=50)) as served, aiohttp.ClientSession() as http:
-            base = f"http://127.0.0.1:{served.port}{POLLING}"
-            async with http.get(base) as answer:
-                sid = json.loads((await answer.text())[1:])["sid"]
+            session = await polling(http, served.port, connect="")
             start = time.monotonic()
             for packets in (["40"], *[[f'42["say",{number}]'] * 16 for number in range(8)]):
-                async with http.post(f"{base}&sid={sid}", data="\x1e".join(packets)) as answer:
+                async with http.post(session, data="\x1e".join(packets)) as answer:
                     assert answer.status == 200
             assert len(served.said) == 8 * 16
             assert time.monotonic() - start > 28 / 50
@@ -303,13 +308,9 @@ def test_a_malformed_frame_closes_the_socket_at_once(
 def test_a_malformed_body_ends_the_session_at_once(body: bytes) -> None:
     async def scenario() -> None:
         async with running(server()) as served, aiohttp.ClientSession() as http:
-            base = f"http://127.0.0.1:{served.port}{POLLING}"
-            async with http.get(base) as answer:
-                sid = json.loads((await answer.text())[1:])["sid"]
-            async with http.post(f"{base}&sid={sid}", data="40") as answer:
-                assert answer.status == 200
+            session = await polling(http, served.port)
             assert served.in_room() == 1
-            async with http.post(f"{base}&sid={sid}", data=body) as answer:
+            async with http.post(session, data=body) as answer:
                 assert answer.status == (413 if len(body) > 16_384 else 400)
             assert served.in_room() == 0
 
@@ -319,10 +320,8 @@ def test_a_malformed_body_ends_the_session_at_once(body: bytes) -> None:
 def test_a_malformed_packet_in_a_body_ends_the_session_at_once() -> None:
     async def scenario() -> None:
         async with running(server()) as served, aiohttp.ClientSession() as http:
-            base = f"http://127.0.0.1:{served.port}{POLLING}"
-            async with http.get(base) as answer:
-                sid = json.loads((await answer.text())[1:])["sid"]
-            async with http.post(f"{base}&sid={sid}", data="40\x1e42{") as answer:
+            session = await polling(http, served.port, connect="")
+            async with http.post(session, data="40\x1e42{") as answer:
                 await answer.text()
             assert served.in_room() == 0
 
@@ -332,18 +331,14 @@ def test_a_malformed_packet_in_a_body_ends_the_session_at_once() -> None:
 def test_an_upgrade_that_fails_leaves_long_polling_at_work() -> None:
     async def scenario() -> None:
         async with running(server()) as served, aiohttp.ClientSession() as http:
-            base = f"http://127.0.0.1:{served.port}{POLLING}"
-            async with http.get(base) as answer:
-                sid = json.loads((await answer.text())[1:])["sid"]
-            async with http.post(f"{base}&sid={sid}", data="40") as answer:
-                assert answer.status == 200
-            client = await RawSocket.open(served.port, f"{WEBSOCKET}&sid={sid}")
+            session = await polling(http, served.port)
+            client = await RawSocket.open(served.port, f"{WEBSOCKET}&{session.rpartition('&')[2]}")
             client.send("4nonsense")
             assert (await client.ending())[0] == 1002
             await served.tell("by polling")
             heard = ""
             while "by polling" not in heard:
-                async with http.get(f"{base}&sid={sid}") as answer:
+                async with http.get(session) as answer:
                     assert answer.status == 200
                     heard += await answer.text()
             client.close()
