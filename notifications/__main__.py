@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import logging.config
 import os
 import resource
@@ -42,6 +43,7 @@ def main() -> int:
         notifier = Notifier(settings)
         _set_up_logging(settings)
         _allow_many_files()
+        _collect_seldom()
         sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_run(notifier, f"http://{typed.NOTIFIER_HOST}:{typed.NOTIFIER_PORT}"))
@@ -70,6 +72,17 @@ async def _run(notifier: Notifier, url: str) -> None:
         _log.info("listening on %s", url)
     await stopped
     await notifier.stop()
+
+
+def _collect_seldom() -> None:
+    """A full collection stops everything for 0.12 ms a socket, 1.2 s with 10,000 of them.
+
+    Closed sockets leave no cycles behind (see `WebSocket`), so little is found: every million new objects is
+    often enough, instead of every 70,000.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
 
 
 def _allow_many_files() -> None:

@@ -277,8 +277,11 @@ def _refusal(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
 
 
-def socket_server(settings: Settings) -> SocketServer:
-    """The notifier's Socket.IO server; attach it to an aiohttp application."""
+def socket_server(settings: Settings, **options: Any) -> SocketServer:
+    """The notifier's Socket.IO server; attach it to an aiohttp application.
+
+    `options` are python-socketio's.
+    """
     quiet = logging.getLogger("notifications.sockets.library")
     if quiet.level == logging.NOTSET:
         quiet.setLevel(logging.ERROR)
@@ -287,6 +290,7 @@ def socket_server(settings: Settings) -> SocketServer:
         cors_allowed_origins=_allowed(settings.origins),
         logger=quiet,
         engineio_logger=quiet,
+        **options,
     )
 
 

@@ -5,7 +5,7 @@ import logging
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, NoReturn
+from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 from engineio.async_drivers.aiohttp import WebSocket as LibraryWebSocket
@@ -66,6 +66,11 @@ class WebSocket(LibraryWebSocket):
         return self._sock
 
     async def _leave(self) -> None:
+        # What aiohttp remembers of the end would keep all of this alive, in a cycle, until a full collection.
+        error = self._sock.exception()
+        while error is not None:
+            error.__traceback__ = None
+            error = error.__context__
         # Whatever the library made of the end: no ghost stays behind, in no room.
         if self.server.websockets.get(self._session.sid) is self:
             del self.server.websockets[self._session.sid]
@@ -111,40 +116,43 @@ class WebSocket(LibraryWebSocket):
         self.flush()
         await super().close()
 
-    async def wait(self) -> str:
-        """The client's next packet, not faster than its rate. Raises OSError once there will be no more."""
+    async def wait(self) -> str | None:
+        """The client's next packet, not faster than its rate; None once there will be no more.
+
+        (For an end the library would take OSError as well, but keeps it with its traceback in a cycle.)
+        """
         while True:
             message = await self._sock.receive()
             if (seconds := self._pace.take()) > 0 and message.type in _SENT_BY_CLIENTS:
                 await asyncio.sleep(seconds)
             match message.type:
                 case WSMsgType.TEXT:
-                    return self._expected(message.data)
+                    if self._is_expected(message.data):
+                        return str(message.data)
+                    self.hang_up("that is no packet of Engine.IO")
+                    return None
                 case WSMsgType.BINARY:
-                    self.refuse("binary data is not taken", WSCloseCode.UNSUPPORTED_DATA)
+                    self.hang_up("binary data is not taken", WSCloseCode.UNSUPPORTED_DATA)
+                    return None
                 case WSMsgType.PING:
                     self._before_the_library_writes(message.data)
                     await self._sock.pong(message.data)
                 case WSMsgType.PONG:
                     pass
                 case _:
-                    raise OSError("the client is gone")
+                    return None
 
-    def _expected(self, packet: str) -> str:
-        if self._session.upgraded:
-            match packet[:1]:
-                case kind if kind == MESSAGE:
-                    known = len(packet) > 1 and packet[1] in SOCKETIO_TYPES
-                case kind if kind == PONG:
-                    known = len(packet) == 1
-                case kind:
-                    known = kind == CLOSE
-        else:
-            known = packet in UPGRADING
+    def _is_expected(self, packet: str) -> bool:
+        if not self._session.upgraded:
             self._takes_frames = packet == UPGRADE and self._can_take_frames()
-        if not known:
-            self.refuse("that is no packet of Engine.IO")
-        return packet
+            return packet in UPGRADING
+        match packet[:1]:
+            case kind if kind == MESSAGE:
+                return len(packet) > 1 and packet[1] in SOCKETIO_TYPES
+            case kind if kind == PONG:
+                return len(packet) == 1
+            case kind:
+                return kind == CLOSE
 
     def _can_take_frames(self) -> bool:
         # A compressed frame depends on those before it: it cannot be the same for all.
@@ -155,11 +163,6 @@ class WebSocket(LibraryWebSocket):
         if not self._backlog.admits([message]):
             self.abort("it takes too little of what it is sent")
             raise ConnectionResetError("the client is too slow")
-
-    def refuse(self, reason: str, code: int = PROTOCOL_ERROR) -> NoReturn:
-        """Close at once, with a reason. Raises OSError, which ends what the library does for this client."""
-        self.hang_up(reason, code)
-        raise OSError(reason)
 
     def hang_up(self, reason: str, code: int = PROTOCOL_ERROR) -> None:
         """Tell the client why, by a close frame, and close the connection without waiting for an answer."""

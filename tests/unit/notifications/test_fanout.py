@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from broker.config import Settings
 from notifications.sockets import socket_server
-from tests.raw_sockets import RawSocket, Running, event, running
+from tests.raw_sockets import CLOSE, RawSocket, Running, event, running
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -207,5 +208,30 @@ def test_nothing_is_kept_of_clients_that_left() -> None:
             assert not manager._rooms_of
             for client in clients:
                 client.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("clean", [True, False], ids=["said goodbye", "cut off"])
+def test_a_client_that_left_leaves_no_cycle_behind(clean: bool) -> None:
+    async def scenario() -> None:
+        async with running(socket_server(Settings(), ping_interval=0.1)) as served:
+            gc.collect()
+            clients = [await RawSocket.join(served.port) for _ in range(20)]
+            for client in clients:
+                client.send("41")
+                if clean:
+                    client.send_frame(CLOSE, b"")
+                    await client.ending()
+                client.close()
+            while served.server.environ:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)  # the library's next ping to a client that has left finds out
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            kinds = {type(each).__name__ for each in gc.garbage}
+            gc.set_debug(0)
+            gc.garbage.clear()
+            assert not kinds & {"RequestHandler", "WebSocketResponse", "WebSocket", "AsyncSocket", "Request"}
 
     asyncio.run(scenario())
