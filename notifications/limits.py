@@ -52,6 +52,11 @@ class Pace:
         self._now = now
         self._at = now()
 
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether the last message had to wait."""
+        return self._saved < 0
+
     def take(self) -> float:
         """Take one message's worth; how many seconds that message has to wait."""
         now = self._now()

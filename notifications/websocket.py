@@ -114,6 +114,9 @@ class WebSocket(LibraryWebSocket):
 
     async def close(self) -> None:
         self.flush()
+        if self._pace.is_exceeded:
+            # aiohttp would wait for the answer to its close frame, and meanwhile read all of a flood.
+            self.hang_up("it sends too much", WSCloseCode.POLICY_VIOLATION)
         await super().close()
 
     async def wait(self) -> str | None:

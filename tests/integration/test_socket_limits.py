@@ -177,6 +177,24 @@ def test_pings_count_as_messages() -> None:
     run(scenario())
 
 
+def test_a_flood_ends_with_its_session() -> None:
+    async def scenario() -> None:
+        async with running(server(NOTIFIER_MESSAGE_RATE=10)) as served:
+            client = await RawSocket.join(served.port)
+            ((sid, _),) = served.server.manager.get_participants("/", "room")
+            for _ in range(5000):
+                client.send_frame(PING, b"hello")
+            assert (await client.frame())[1] == PONG
+            session = served.server.manager.eio_sid_from_sid(sid, "/")
+            await until(lambda: served.server.eio.websockets[session]._pace.is_exceeded)
+            await served.server.eio.disconnect(session)
+            # A reset, where the kernel threw away what came too late.
+            assert await client.ending() in ((1008, "it sends too much"), (1006, ""))
+            client.close()
+
+    run(scenario())
+
+
 def test_a_flood_of_bodies_is_slowed_down_too() -> None:
     async def scenario() -> None:
         async with running(server(NOTIFIER_MESSAGE_RATE=50)) as served, aiohttp.ClientSession() as http:

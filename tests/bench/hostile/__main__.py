@@ -28,6 +28,7 @@ from tests.servers import PrivateServers
 ROOM = "all"
 MOVIES = 20
 CONNECT_SECONDS = 60
+SLOWEST = 10  # reviews, of which is said when they were posted
 HEAR_SECONDS = 30  # for what was posted last
 QUIET_SECONDS = 5
 GATHER_SECONDS = 3  # for the hostile to come in
@@ -121,6 +122,9 @@ def show(when: str, reviews: Reviews, listeners: Listeners, numbers: range) -> N
     for who in ("median", "last"):
         times = [(getattr(receipt, who) - reviews.posted[n]) / 1e6 for n, receipt in whole.items()]
         print(f"  from the POST to the {who} healthy listener: {spread(times, 'ms')}", flush=True)
+    slowest = sorted(whole, key=lambda n: whole[n].last - reviews.posted[n])[-SLOWEST:]
+    after = [round((reviews.posted[n] - min(began)) / 1e9, 1) for n in sorted(slowest)]
+    print(f"  the {len(after)} slowest were posted after {after} s", flush=True)
 
 
 def told(outcome: Outcome) -> str:
