@@ -220,6 +220,9 @@ class SocketServer(socketio.AsyncServer):
         self.eio.closed(eio_sid)
         self._paces.pop(eio_sid, None)
         await super()._handle_eio_disconnect(eio_sid, reason)
+        socket = self.eio.sockets.get(eio_sid)
+        if socket is not None and not socket.upgraded:
+            socket.queue.put_nowait(None)  # a poll that waits would wait for the next ping, 25 s at most
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if eio_sid not in self.eio.websockets and (pace := self._paces.get(eio_sid)) is not None:
