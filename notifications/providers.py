@@ -51,9 +51,6 @@ class SocketRooms:
     async def drop(self, sid: str) -> None:
         await self._server.drop(sid)
 
-    async def drop_all(self) -> None:
-        await self._server.drop_all()
-
     async def tell(self, room: str, event: str, payload: Mapping[str, Any]) -> None:
         await self._server.emit(event, dict(payload), room=room)
 

@@ -270,7 +270,7 @@ class Notifier:
             self._caught_up.clear()
             self._history.clear()
             # Whoever is connected may have missed something, and learns of it by joining again.
-            await self._rooms.drop_all()
+            await self._server.drop_all()
 
     async def _event(self, envelope: Envelope) -> None:
         if envelope.type in REVIEW_EVENTS and self._caught_up.is_set():

@@ -94,20 +94,20 @@ class EngineServer(engineio.AsyncServer):
 
     async def drop(self, sid: str) -> None:
         """Close a session without a word: stock clients then connect again by themselves."""
-        socket = self.sockets.get(sid)
         if (websocket := self.websockets.get(sid)) is not None:
             websocket.abort("its session was dropped")
-        if socket is not None:
-            await socket.close(wait=False, abort=True)
-            socket.queue.put_nowait(None)  # what the library's writer and polls end on
+        await self._end(sid)
 
     async def hang_up(self, sid: str, reason: str, code: int = PROTOCOL_ERROR) -> None:
         """Close a session at once, and tell a WebSocket why, in a close frame with `code`."""
         if (websocket := self.websockets.get(sid)) is not None:
             websocket.hang_up(reason, code)
+        await self._end(sid)
+
+    async def _end(self, sid: str) -> None:
         if (socket := self.sockets.get(sid)) is not None:
             await socket.close(wait=False, abort=True)
-            socket.queue.put_nowait(None)
+            socket.queue.put_nowait(None)  # what the library's writer and polls end on
 
     async def handle_request(self, request: web.Request) -> Any:
         query = request.query
