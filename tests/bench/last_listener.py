@@ -8,16 +8,15 @@ last listener of each. One process of each part, on private servers.
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.bench.crowd import deployment_for
 from tests.bench.figures import spread
-from tests.bench.listeners import Listeners, Receipt, compile_listeners
+from tests.bench.listeners import Listeners, Receipt
 from tests.bench.reviews import Reviews
 from tests.platforms import FullDeployment
-from tests.servers import PrivateServers
 
 CONNECT_SECONDS = 60
 HEAR_SECONDS = 10
@@ -67,16 +66,8 @@ def main() -> None:
     parser.add_argument("--listeners", type=int, default=500)
     parser.add_argument("--reviews", type=int, default=100)
     options = parser.parse_args()
-    with PrivateServers() as servers, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        program = compile_listeners(folder)
-        deployment = FullDeployment(servers.urls, folder)
-        deployment.environment["NOTIFIER_ADDRESS_CONNECTIONS"] = str(options.listeners + 100)
-        try:
-            deployment.start()
-            measure(deployment, program, options.listeners, options.reviews)
-        finally:
-            deployment.stop()
+    with deployment_for(options.listeners + 100) as (deployment, program):
+        measure(deployment, program, options.listeners, options.reviews)
 
 
 if __name__ == "__main__":

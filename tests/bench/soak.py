@@ -10,18 +10,17 @@ the last listener of the room; CPU. Needs a hard limit of open files (ulimit -Hn
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.bench.crowd import deployment_for
 from tests.bench.figures import spread
-from tests.bench.listeners import Heard, Listeners, compile_listeners
+from tests.bench.listeners import Heard, Listeners
 from tests.bench.reviews import Posting, Reviews
 from tests.bench.usage import PeakMemory, cpu_seconds, established, rss_kib
 from tests.platforms import FullDeployment
-from tests.servers import PrivateServers
 
 CONNECT_SECONDS = 300
 SETTLE_SECONDS = 2
@@ -98,16 +97,8 @@ def main() -> None:
     parser.add_argument("--rooms", type=int, default=10)
     parser.add_argument("--pause", type=float, default=5, help="seconds between reviews (default: 5)")
     options = parser.parse_args()
-    with PrivateServers() as servers, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        program = compile_listeners(folder)
-        deployment = FullDeployment(servers.urls, folder)
-        deployment.environment["NOTIFIER_ADDRESS_CONNECTIONS"] = str(options.sockets + 100)
-        try:
-            deployment.start()
-            measure(deployment, program, Soak(options.sockets, options.minutes, options.rooms, options.pause))
-        finally:
-            deployment.stop()
+    with deployment_for(options.sockets + 100) as (deployment, program):
+        measure(deployment, program, Soak(options.sockets, options.minutes, options.rooms, options.pause))
 
 
 if __name__ == "__main__":

@@ -10,20 +10,19 @@ last healthy listener, how many of them were lost or missed a review, and what b
 from __future__ import annotations
 
 import argparse
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.bench.crowd import deployment_for
 from tests.bench.figures import spread
 from tests.bench.hostile.storm import Outcome, Plan, Storm
-from tests.bench.listeners import Listeners, compile_listeners
+from tests.bench.listeners import Listeners
 from tests.bench.reviews import Posting, Reviews
 from tests.bench.usage import PeakMemory, cpu_seconds, rss_kib
 from tests.clients import sign_up
 from tests.platforms import FullDeployment
-from tests.servers import PrivateServers
 
 ROOM = "all"
 MOVIES = 20
@@ -160,16 +159,8 @@ def main() -> None:
     )
     size = Size(**vars(parser.parse_args()))
     sockets = size.healthy + size.stalled + size.flooding + size.malformed + OTHERS
-    with PrivateServers() as servers, tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        program = compile_listeners(folder)
-        deployment = FullDeployment(servers.urls, folder)
-        deployment.environment["NOTIFIER_ADDRESS_CONNECTIONS"] = str(sockets)
-        try:
-            deployment.start()
-            measure(deployment, program, size)
-        finally:
-            deployment.stop()
+    with deployment_for(sockets) as (deployment, program):
+        measure(deployment, program, size)
 
 
 if __name__ == "__main__":
