@@ -86,11 +86,17 @@ class EmbeddedPostgres:
             os.close(self._lock)
         self._server = self._lock = self._socket_folder = None
 
+    @property
+    def _held_lock(self) -> int:
+        """The descriptor of the lock's file, between `__enter__` and `__exit__`."""
+        if self._lock is None:
+            raise RuntimeError("the embedded PostgreSQL is not entered")
+        return self._lock
+
     def _locked(self) -> bool:
         """Whether we have the lock (now)."""
-        assert self._lock is not None  # noqa: S101
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._held_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
@@ -151,10 +157,9 @@ class EmbeddedPostgres:
         self._socket_folder = self._server.socket_folder
 
     def _server_on(self, cluster: Path) -> Server:
-        assert self._lock is not None  # noqa: S101
         owner = account.of(cluster)
         programs.let_run(owner)
-        return Server(cluster, owner, self._lock, self.data / "postgres.log")
+        return Server(cluster, owner, self._held_lock, self.data / "postgres.log")
 
     def _make_cluster(self) -> None:
         """The cluster is there whole, with what it inherits, or not at all: its folder gets its name last."""
@@ -179,7 +184,7 @@ class EmbeddedPostgres:
         account.let_in(owner, self._unfinished)
         programs.let_run(owner)
         try:
-            programs.initdb(self._unfinished, owner)
+            programs.initdb(self._unfinished, owner, self._held_lock)
         except subprocess.CalledProcessError as error:
             said = [line for line in str(error.stderr).splitlines() if "error:" in line or "FATAL" in line]
             raise ConfigurationError(

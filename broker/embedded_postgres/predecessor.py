@@ -105,6 +105,7 @@ def _copy(name: str, old: Server, new: Server) -> None:
         f"--dbname={name}",
         f"--file={dump}",
         account=ourselves(),
+        lock=new.lock,
     )
     programs.run(
         run / "pg_restore",
@@ -115,6 +116,7 @@ def _copy(name: str, old: Server, new: Server) -> None:
         f"--dbname={name}",
         dump,
         account=ourselves(),
+        lock=new.lock,
     )
     dump.unlink()
 

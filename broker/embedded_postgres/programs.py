@@ -75,10 +75,13 @@ def spawn(
     )
 
 
-def run(program: Path, *arguments: str | Path, account: Account) -> None:
-    """Run a program to its end. Raises CalledProcessError, with what it said as `stderr`."""
+def run(program: Path, *arguments: str | Path, account: Account, lock: int) -> None:
+    """Run a program to its end; it and all that it starts hold the lock's file open.
+
+    Raises CalledProcessError, with what it said as `stderr`.
+    """
     with tempfile.TemporaryFile() as output:
-        child = spawn(program, *arguments, account=account, output=output)
+        child = spawn(program, *arguments, account=account, output=output, keeps=(lock,))
         try:
             code = child.wait()
         except BaseException:
@@ -91,7 +94,7 @@ def run(program: Path, *arguments: str | Path, account: Account) -> None:
             raise subprocess.CalledProcessError(code, program.name, stderr=said)
 
 
-def initdb(cluster: Path, account: Account) -> None:
+def initdb(cluster: Path, account: Account, lock: int) -> None:
     """Make a cluster in an empty folder; any text is folded and sorted the same, whatever the machine speaks.
 
     Raises CalledProcessError.
@@ -111,6 +114,7 @@ def initdb(cluster: Path, account: Account) -> None:
             f"--lc-ctype={_character_types()}",
             "--no-instructions",
             account=account,
+            lock=lock,
         )
 
 

@@ -41,7 +41,7 @@ class Server:
     def __init__(self, folder: Path, account: Account, lock: int, log: Path) -> None:
         self.folder = folder
         self.account = account
-        self._lock = lock
+        self.lock = lock
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
         self.socket_folder: Path | None = None
@@ -78,7 +78,7 @@ class Server:
                 account=self.account,
                 output=output,
                 ends_by=signal.SIGINT,
-                keeps=(self._lock,),
+                keeps=(self.lock,),
             )
         try:
             self._wait_until_ready(self._process, begin)
