@@ -20,6 +20,7 @@ import argparse
 import fcntl
 import gc
 import logging.config
+import shlex
 import signal
 import socket
 import sys
@@ -58,6 +59,8 @@ Ctrl-C stops it.
 def main() -> int:
     """0 after a stop that was asked for, 1 where a part died, 2 where it cannot start."""
     arguments = _arguments()
+    # A path may hold what the terminal's encoding cannot say.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         config = configuration.read(arguments.config)
         settings = configuration.settings(config)
@@ -122,6 +125,10 @@ def _database_urls(stack: ExitStack, settings: Settings, *, owner: bool) -> dict
     urls = {setting: str(getattr(settings, setting)) for setting in DATABASES}
     missing = [setting for setting, url in urls.items() if not url]
     if missing:
+        if len(missing) == len(DATABASES):
+            # libpq's own variables are meant for servers of the user's.
+            for name in [name for name in os.environ if name.startswith("PG")]:
+                del os.environ[name]
         from broker.embedded_postgres import EmbeddedPostgres
 
         connections = len(DATABASES) * (settings.DATABASE_POOL_SIZE + RELAY_CONNECTIONS)
@@ -136,12 +143,15 @@ def _database_urls(stack: ExitStack, settings: Settings, *, owner: bool) -> dict
 @contextmanager
 def _only_one(data: Path) -> Iterator[None]:
     """Two platforms on the same data would each publish half of the events."""
+    from broker.embedded_postgres import account
+
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = (data / "lock").open("w")
     except OSError as error:
         raise ConfigurationError(f"DATA_FOLDER {data}: cannot be written ({error.strerror})") from error
     with lock:
+        account.share(lock.fileno(), data)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -186,7 +196,7 @@ def _serve(config: dict[str, Any], settings: Settings) -> int:
                 gateway=f"{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}",
                 notifier=f"{settings.NOTIFIER_HOST}:{settings.NOTIFIER_PORT}",
                 data=Path(settings.DATA_FOLDER).resolve(),
-                python=os.path.relpath(sys.executable),
+                python=shlex.quote(os.path.relpath(sys.executable)),
             ),
             flush=True,
         )

@@ -186,9 +186,10 @@ class EmbeddedPostgres:
         try:
             programs.initdb(self._unfinished, owner, self._held_lock)
         except subprocess.CalledProcessError as error:
-            said = [line for line in str(error.stderr).splitlines() if "error:" in line or "FATAL" in line]
+            lines = [line for line in str(error.stderr).splitlines() if line.strip()]
+            said = [line for line in lines if "error:" in line or "FATAL:" in line] or lines
             raise ConfigurationError(
-                f"PostgreSQL could not make its files in {self._unfinished}: {(said or [str(error)])[-1]}"
+                f"PostgreSQL could not make its files in {self._unfinished}: {said[-1] if said else error}"
             ) from error
 
 

@@ -8,6 +8,7 @@ import hashlib
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -128,10 +129,10 @@ def _end_what_is_left(old: Path) -> None:
         if left is None:
             return
         left.send_signal(number)
-        try:
-            left.wait(server.STOP_SECONDS)
-        except psutil.TimeoutExpired:
-            continue
+        deadline = time.monotonic() + server.STOP_SECONDS
+        while pid_file.postmaster(old) is not None and time.monotonic() < deadline:
+            time.sleep(server.POLL_SECONDS)
+    if pid_file.postmaster(old) is None:
         return
     raise ConfigurationError(f"a PostgreSQL of the earlier release still runs on {old}")
 

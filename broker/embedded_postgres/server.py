@@ -25,14 +25,6 @@ PORT = 5432
 SOCKET_PATH_BYTES = 103
 LOG_BYTES = 2**20
 SUPERUSER = "postgres"
-# Ours alone to say, whatever PGPORT, PGSSLMODE or the like are for other servers of the same user.
-CLIENT = {
-    "port": str(PORT),
-    "sslmode": "disable",
-    "gssencmode": "disable",
-    "channel_binding": "disable",
-    "client_encoding": "utf8",
-}
 
 
 class Server:
@@ -130,7 +122,7 @@ def url(socket_folder: Path | None, database: str) -> str:
     """SQLAlchemy's URL of a database of the server that listens in that folder."""
     if socket_folder is None:
         raise RuntimeError("the embedded PostgreSQL is not running")
-    query = {"host": str(socket_folder), **CLIENT}
+    query = {"host": str(socket_folder), "port": str(PORT)}
     made = URL.create("postgresql+psycopg2", username=SUPERUSER, database=database, query=query)
     return made.render_as_string(hide_password=False)
 
