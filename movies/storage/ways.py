@@ -30,6 +30,8 @@ TEXT: Final = 20
 WORD_SLIPS: Final = 15
 ALIKE: Final = 5
 
+# The least word similarity, of pg_trgm, at which a name counts as meant.
+ALIKE_SHARE: Final = 0.4
 # A slip in fewer letters than these is as likely to be another word.
 CERTAIN_LETTERS: Final = 8
 
@@ -143,7 +145,9 @@ def alike(wanted: Wanted, filters: Filters) -> str:
     """
     spelling = wanted.named("spelling")
     way = Way(f"spelling %> {spelling}", ALIKE, 50, f"word_similarity({spelling}, spelling) DESC")
-    return way.sql(filters, f"NOT EXISTS (SELECT FROM close WHERE closeness <> {TEXT})")
+    # Set for this statement alone, by a condition that comes before the index is asked.
+    threshold = f"(SELECT set_config('pg_trgm.word_similarity_threshold', '{ALIKE_SHARE}', true)) IS NOT NULL"
+    return way.sql(filters, f"NOT EXISTS (SELECT FROM close WHERE closeness <> {TEXT})", threshold)
 
 
 def _same(wanted: Wanted) -> str:
