@@ -35,7 +35,7 @@ ARTICLES: Final = frozenset(
 )
 
 _APOSTROPHES = "'’‘ʼ′`´ʻ＇"
-_TYPED = str.maketrans(dict.fromkeys(_APOSTROPHES, "") | {"&": " and ", "＆": " and "})
+_TYPED = str.maketrans(dict.fromkeys(_APOSTROPHES, "") | {"＆": "&"})
 _ELISION = re.compile(rf"[^\W\d_]{{1,2}}[{_APOSTROPHES}](?=[^\W_]{{3}})")
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff]"
@@ -80,6 +80,9 @@ def words(text: str) -> list[str]:
     What is no letter or digit parts them, but for the dots of initials (`S.W.A.T.`, `M*A*S*H`). `&` is `and`.
     """
     text = _NUMBER.sub(" ", kept(text).translate(_TYPED))
+    if not _WORD.search(text):
+        return []
+    text = text.replace("&", " and ")
     plain = _ACCENTS.sub("", unicodedata.normalize("NFD", folded(text))).translate(_PLAIN)
     plain = _INVISIBLE.sub("", unicodedata.normalize("NFC", plain)).replace("\u2044", "/")
     plain = _INITIALS.sub(lambda found: re.sub("[.*]", "", found[0]), plain)

@@ -17,7 +17,7 @@ MOST: Final = 1000
 SAME_TITLE: Final = 100
 SAME_LETTERS: Final = 95
 SAME_BUT_ARTICLES: Final = 90
-NEAR_YEAR: Final = 89
+NEAR_YEAR: Final = 87
 OTHER_YEAR: Final = 85
 BEGINS: Final = 80
 BEGINS_BUT_ARTICLES: Final = 78
@@ -66,9 +66,11 @@ def ways(wanted: Wanted) -> Iterator[Way]:
 def by_title(wanted: Wanted) -> Iterator[Way]:
     """The same title, titles that begin so, and titles that hold the words or their beginnings."""
     joined, bare = wanted.named("joined"), wanted.named("bare")
+    # All that was typed may be a title: only then is its last number the year of a film without it.
+    less = 0 if wanted.year is None else 1
     closeness = (
-        f"CASE WHEN title_key = {wanted.named('key')} THEN {SAME_TITLE}"
-        f" WHEN title_joined = {joined} THEN {SAME_LETTERS} ELSE {SAME_BUT_ARTICLES} END"
+        f"CASE WHEN title_key = {wanted.named('key')} THEN {SAME_TITLE - less}"
+        f" WHEN title_joined = {joined} THEN {SAME_LETTERS - less} ELSE {SAME_BUT_ARTICLES - less} END"
     )
     yield Way(_same(wanted), closeness, 100)
     if wanted.words:
