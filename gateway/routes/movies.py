@@ -38,6 +38,10 @@ class Movies(Resource):
         more = {"next_cursor": page["next_cursor"]} if page["next_cursor"] else {}
         return message(_source(page), data=page["data"], **more)
 
+    @http("GET", "/api/movies/suggest")
+    def suggest_movies(self, request: Request) -> Response:
+        return json_response({"data": self.movies.suggest(request.parameters())})
+
     @http("GET", "/api/movies/status")
     def show_movies_status(self, request: Request) -> Response:  # noqa: ARG002
         return status_response(self.movies)
