@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from difflib import SequenceMatcher
 from typing import Final
 
+from broker.text import folded
+
 # How many reviews the prior weighs.
 PRIOR_WEIGHT: Final = 10
 
@@ -103,12 +105,12 @@ class Aggregate:
 
 
 def genres(genre: str) -> list[str]:
-    """The members of a comma-separated list, each once whatever its case, in their order."""
+    """The members of a comma-separated list, each once however it is spelt, in their order."""
     members: dict[str, str] = {}
     for member in genre.split(","):
         name = " ".join(member.split())
         if name:
-            members.setdefault(name.casefold(), name)
+            members.setdefault(folded(name), name)
     return list(members.values())
 
 
