@@ -39,7 +39,9 @@ def test_the_published_key_verifies_the_token_and_is_public(secret: str) -> None
     settings = domain.TokenSettings(lifetime=60, secret=secret)
     token = domain.access_token(key, settings, 7, "alice", "session", datetime.now(UTC))
     published = domain.public_jwk(key, secret)
-    claims = jwt.decode(token, jwt.PyJWK(published), algorithms=["EdDSA"], issuer="movie-review-platform")
+    platform = "movie-review-platform"
+    claims = jwt.decode(token, jwt.PyJWK(published), algorithms=["EdDSA"], issuer=platform, audience=platform)
+    assert jwt.get_unverified_header(token)["typ"] == "at+jwt"
     assert (claims["sub"], claims["name"], claims["sid"]) == ("7", "alice", "session")
     assert claims["exp"] - claims["iat"] == 60
     assert "d" not in published
