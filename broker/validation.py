@@ -66,6 +66,8 @@ def _web_address(address: str) -> str:
         raise ValueError(
             "must be a URL without blanks, quotes, brackets, backslashes and invisible characters"
         )
+    if not re.match("https?://[^/?#]", address, re.IGNORECASE):
+        raise ValueError("must be an http or https URL")
     try:
         url = _URL.validate_python(address)
     except ValidationError as error:

@@ -244,7 +244,12 @@ def _name(data: Mapping[str, Any], field: str) -> int | str:
         raise Refusal(f"{field} must be a number or a text", "invalid")
     if not 1 <= len(str(value)) <= MOST_NAME_CHARACTERS:
         raise Refusal(f"{field} must have 1 to {MOST_NAME_CHARACTERS} characters", "invalid")
-    return value if isinstance(value, int) else _line(value, field)
+    if isinstance(value, int):
+        return value
+    _line(value, field)
+    if value.splitlines() != [value]:  # it ends in one, which is no more than a blank elsewhere
+        raise Refusal(f"{field} must be one line", "invalid")
+    return value  # as it was sent: that is what the answer names
 
 
 def _line(value: str, field: str) -> str:
