@@ -5,12 +5,13 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from auth import names
+from broker import text
 from broker.validation import Body
 
 Username = Annotated[str, AfterValidator(names.username)]
 Email = Annotated[str, AfterValidator(names.email)]
 # As NIST SP 800-63B asks: a least length and no rules of composition; the upper bound spares the hash.
-Password = Annotated[str, Field(min_length=8, max_length=256)]
+Password = Annotated[str, Field(max_length=256), AfterValidator(text.password), Field(min_length=8)]
 GivenPassword = Annotated[str, Field(max_length=256)]
 
 

@@ -35,7 +35,7 @@ TAKEN = {
 def register(
     transaction: Transaction, passwords: PasswordHasher, command: commands.Register, write: Write
 ) -> dict[str, Any]:
-    if text.password(command.password) != text.password(command.confirm_password):
+    if command.password != text.password(command.confirm_password):
         raise Invalid("Passwords do not match", {"confirm_password": "is not the same as the password"})
     keys = names.keys(command.username, command.email)
     with transaction() as session:
@@ -283,7 +283,7 @@ def _is_confirmed(command: commands.UpdateProfile) -> bool:
     """Whether a new password, if there is one, was typed twice the same, if it was typed twice."""
     if command.password is None or command.confirm_password is None:
         return True
-    return text.password(command.password) == text.password(command.confirm_password)
+    return command.password == text.password(command.confirm_password)
 
 
 def _checked_password(

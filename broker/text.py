@@ -61,12 +61,8 @@ _TOO_MANY_MARKS = _too_many_marks()
 def kept(text: str) -> str:
     """`text` as it is stored and shown: in NFC, so that the same letters are the same bytes.
 
-    Raises ValueError where more marks follow one another than any letter carries.
+    For what is stored already, or short; what comes from outside goes through one of those below.
     """
-    if text.isascii():
-        return text
-    if _TOO_MANY_MARKS.search(text):
-        raise ValueError(f"must not pile more than {MOST_MARKS} marks on a letter")
     return unicodedata.normalize("NFC", text)
 
 
@@ -74,13 +70,24 @@ def folded(text: str) -> str:
     """The key under which `text` is compared: the same for whatever reads the same.
 
     NFKC and case folding until neither changes anything (Unicode's toNFKC_Casefold, but for the characters
-    that it ignores), with each run of white space as one blank and none at the ends. For a text that `kept`
-    has passed, or a short one.
+    that it ignores), with each run of white space as one blank and none at the ends. For a text that is in
+    form already, or a short one.
     https://www.unicode.org/versions/Unicode17.0.0/core-spec/chapter-3/#G34078
     """
     key = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
     key = unicodedata.normalize("NFKC", key.casefold())
     return " ".join(key.split())
+
+
+def _composed(text: str) -> str:
+    """`kept`, for what comes from outside. Raises ValueError where more marks follow one another than any
+    letter carries: that would take its time.
+    """
+    if text.isascii():
+        return text
+    if _TOO_MANY_MARKS.search(text):
+        raise ValueError(f"must not pile more than {MOST_MARKS} marks on a letter")
+    return kept(text)
 
 
 def line(text: str) -> str:
@@ -90,7 +97,7 @@ def line(text: str) -> str:
     directions of writing, joiners where no script and no emoji needs them), what no standard gives a meaning
     (private use, unassigned), and a text that is not empty and shows nothing.
     """
-    return _visible(_checked(kept(text.strip()), frozenset("\u2800")))
+    return _visible(_checked(_composed(text.strip()), frozenset("\u2800")))
 
 
 def paragraphs(text: str) -> str:
@@ -100,12 +107,15 @@ def paragraphs(text: str) -> str:
     """
     for end, ours in _LINE_ENDS.items():
         text = text.replace(end, ours)
-    return _visible(_checked(kept(text.strip()), _BREAKS | FILLERS | {"\n", "\t"}))
+    return _visible(_checked(_composed(text.strip()), _BREAKS | FILLERS | {"\n", "\t"}))
 
 
 def sought(text: str) -> str:
-    """What somebody looks for: in NFC, without the blanks around it. What can be in no text finds nothing."""
-    return kept(text.strip())
+    """What somebody looks for: in NFC, without the blanks around it; what can be in no text finds nothing.
+
+    Raises ValueError for marks without end.
+    """
+    return _composed(text.strip())
 
 
 def flattened(text: str) -> str:

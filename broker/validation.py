@@ -144,6 +144,8 @@ _WORDING = {
     "date_type": "must be a date as YYYY-MM-DD",
     "string_too_short": "must have at least {min_length} character(s)",
     "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} character(s)",
+    "too_long": "must have at most {max_length} characters",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "multiple_of": "must be in steps of {multiple_of}",

@@ -105,7 +105,7 @@ class Aggregate:
 
 
 def genres(genre: str) -> list[str]:
-    """The members of a comma-separated list, each once however it is spelt, in their order."""
+    """The members of a comma-separated list, each once however it is written, in their order."""
     members: dict[str, str] = {}
     for member in genre.split(","):
         name = " ".join(member.split())
