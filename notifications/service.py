@@ -16,6 +16,7 @@ from broker import config
 from broker.errors import PlatformError
 from broker.events import Envelope
 from broker.rpc_client import bounded_connection
+from broker.tokens import Identity
 from notifications import handlers, presence
 from notifications.clients import Clients
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
@@ -56,7 +57,11 @@ class Notifier:
         # No heartbeat: while nobody says a word, nobody would send one.
         self._peers = Peers(self._connection.clone(heartbeat=0))
         self._rooms = SocketRooms(self._server, self._peers)
-        self._clients = Clients(self._sids_in, self._settings.NOTIFIER_USER_CONNECTIONS)
+        self._clients = Clients(
+            self._sids_in,
+            self._settings.NOTIFIER_USER_CONNECTIONS,
+            named=self._named,
+        )
         self._alone = self._settings.AMQP_URI.startswith(config.MEMORY_BROKER)
         self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
         self._seen = Seen()
@@ -213,6 +218,9 @@ class Notifier:
         socket = self._server.eio.sockets.get(self._server.manager.eio_sid_from_sid(sid, ROOT))
         return socket is not None and not socket.closed
 
+    def _named(self, identity: Identity) -> Identity:
+        return self._tokens.named(identity)
+
     def _sids_in(self, room: str) -> list[str]:
         return [sid for sid, _ in self._server.manager.get_participants(ROOT, room)]
 
@@ -285,10 +293,10 @@ class Notifier:
             if self._peers.said_elsewhere(envelope):
                 await handlers.repeat(envelope, self._rooms)
         elif envelope.type == "session_revoked":
-            handlers.end_session(envelope, self._tokens)
-            self._endings.check(self._clients.of_user(int(envelope.data["user"]["id"])))
+            user_id = handlers.end_session(envelope, self._tokens)
+            self._endings.check(self._clients.of_user(user_id))
         elif envelope.type == "user_updated":
-            handlers.change_role(envelope, self._tokens)
+            handlers.follow_user(envelope, self._tokens)
 
 
 def _name(heard: Envelope | Turn) -> str:
