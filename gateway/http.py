@@ -49,7 +49,7 @@ class JsonRequestHandler(HttpRequestHandler):
         except (PlatformError, HTTPException) as error:
             return failure(error, request.request_id)
         except Exception as error:
-            _log.exception("%s %s failed: request %s", request.method, request.path, request.request_id)
+            _log.exception("%s %s failed: request %s", request.method, request.shown_path, request.request_id)
             return failure(error, request.request_id)
         return response
 
