@@ -13,7 +13,7 @@ from werkzeug.exceptions import UnsupportedMediaType
 from werkzeug.sansio.request import Request as RequestWithoutInput
 
 from broker.doors.framing import path_and_query
-from broker.doors.refusals import request_id
+from broker.doors.refusals import ENCODED, Refusal, request_id
 from broker.errors import Invalid, Unauthenticated
 from broker.validation import check_id, check_key
 
@@ -88,9 +88,12 @@ class Request(RequestWithoutInput):
     def json_body(self) -> dict[str, Any]:
         """The body as a JSON object.
 
-        Raises UnsupportedMediaType (415) for another content type, and Invalid for what is no JSON, or no
+        Raises UnsupportedMediaType (415) for another content type, Refusal (415) for one that is compressed,
+        and Invalid for what is no JSON, or no
         object, or holds what no JSON may: NaN, broken UTF-8, lone surrogates.
         """
+        if self._sent.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refusal(415, ENCODED)
         if self.mimetype != "application/json":
             raise UnsupportedMediaType
         _check_depth(self.raw_body)

@@ -213,13 +213,18 @@ class JsonServer(ProviderCollector, SharedExtension):
 class Incoming:
     """A request as aiohttp's RequestHandler wants it, and no more than that."""
 
-    __slots__ = ("_task", "message", "payload", "protocol")
+    __slots__ = ("_message", "_task", "payload", "protocol")
 
     def __init__(self, message: Any, payload: Any, protocol: Any, _writer: Any, task: Any) -> None:
-        self.message = message
+        self._message = message
         self.payload = payload
         self.protocol = protocol
         self._task = task
+
+    @property
+    def message(self) -> Any:
+        """Its head, as the parser gives it."""
+        return self._message
 
     def invite(self) -> None:
         """Ask a client that waits for it for its body. Raises Refusal where it expects something else."""

@@ -34,12 +34,12 @@ class Answer:
 
     async def prepare(self, request: Any) -> None:
         self._request = request
-        if request.message.should_close:
+        if request._message.should_close:
             self.keep_alive = False
 
     async def write_eof(self) -> None:
         """Write it; returns when the kernel has taken it all. Raises ConnectionError."""
-        message, protocol = self._request.message, self._request.protocol
+        message, protocol = self._request._message, self._request.protocol
         transport = protocol.transport
         if transport is None or transport.is_closing():
             raise ClientConnectionResetError("the client is gone")
@@ -62,7 +62,7 @@ class Answer:
 
 def refusal_answer(refusal: Refusal, request: Any, origins: Origins) -> Answer:
     """The answer that says so; `request` is aiohttp's, or stands for one whose head nobody could read."""
-    headers = request.message.headers
+    headers = request._message.headers
     identifier = request_id(headers.get("X-Request-ID", ""))
     retry = (("Retry-After", RETRY_SECONDS),) if refusal.status in (429, 503) else ()
     origin = headers.get("Origin") or request.protocol.framing.origin

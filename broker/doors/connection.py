@@ -72,10 +72,14 @@ class Connection(RequestHandler):
         self.since = time.monotonic()  # since when nothing has been asked
         self.asked = False  # whether anything was, ever
         self.stuck_since: float | None = None  # since when the kernel takes no more of an answer
-        self._is_at_work = False
         self._line: asyncio.Transport | None = None  # what is left of it while it lingers
         self._left_to_linger = LINGER_BYTES
         self._ended = False  # whether the client has said that it sends nothing more
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether it has become one, which has bounds of its own."""
+        return self._upgraded and self._payload_parser is not None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -104,7 +108,7 @@ class Connection(RequestHandler):
             return False
         self._ended = True
         self.framing.feed_eof()
-        return self._is_at_work or bool(self._messages)
+        return bool(self._messages) or self._waiter is None or self._waiter.done()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -121,14 +125,13 @@ class Connection(RequestHandler):
             self._linger(self._line)
 
     async def _handle_request(self, request: Any, start_time: Any, request_handler: Any) -> Any:
-        self._is_at_work = self.asked = True
+        self.asked = True
         self.door.shares.work(self)
         try:
             if self.refusal is not None:
                 request_handler = self._make_error_handler(refused(self.refusal)[0])
             return await super()._handle_request(request, start_time, request_handler)
         finally:
-            self._is_at_work = False
             self.since = time.monotonic()
             self.door.shares.rest(self)
 

@@ -190,7 +190,7 @@ class Door:
             if now - connection.since > REFUSAL_SECONDS and not connection.asked:
                 connection.interrupt(connection.refusal or Refusal(503))
         for connection in list(self._watched):
-            if connection.stuck_since is None:
+            if connection.stuck_since is None or connection.is_websocket:
                 self._watched.discard(connection)
             elif now - connection.stuck_since > patience.send:
                 connection.abort()

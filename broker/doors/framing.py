@@ -167,6 +167,7 @@ class Framing:
             if refusal is None and len(data) > HEADERS_BYTES and _size(message) > HEADERS_BYTES:
                 refusal = Refusal(431)
             if refusal is not None:
+                self.origin = message.headers.get("Origin")
                 return self._refuse(messages[:number], refusal)
             self._payload = payload
         self._wire, self.started, self._head = 0, None, b""
@@ -221,8 +222,7 @@ def _bad_first_line(head: bytes) -> Refusal:
 
 def _refusal(error: HttpProcessingError, head: bytes) -> Refusal:
     if isinstance(error, LineTooLong):
-        lines = head.rpartition(b"\r\n\r\n")[2].lstrip(b"\r\n")
-        return Refusal(431 if b"\r\n" in lines else 414)
+        return Refusal(431 if b"\r\n" in head.lstrip(b"\r\n")[:LINE_BYTES] else 414)
     text = str(error)
     if _TOKEN_LINE.match(head) and "Invalid method" in text:
         return Refusal(501, "There is no such method here")
