@@ -9,7 +9,7 @@ import warnings
 
 # Before anything else is imported: eventlet patches what the others then take, and its hub on top of asyncio
 # runs the notifier too.
-os.environ.setdefault("EVENTLET_HUB", "asyncio")
+os.environ["EVENTLET_HUB"] = "broker.hub:Hub"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # eventlet announces its retirement
     import eventlet
@@ -37,6 +37,7 @@ from eventlet.hubs import get_hub
 
 from broker import config as configuration
 from broker.config import MEMORY_BROKER, ConfigurationError, Settings
+from broker.doors import files
 
 DATABASES = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
 # kombu looks into a queue in memory once a second unless told otherwise. Looking every 2 ms took 18 % of an
@@ -97,7 +98,7 @@ def _run(config: Mapping[str, Any], settings: Settings) -> int:
         for name in ("GATEWAY", "NOTIFIER"):
             _check_port(settings, name)
         urls = _database_urls(stack, settings, owner=True)
-        embedded = {**config, **urls}
+        embedded = {**config, **urls, files.DOORS: 2}
         if settings.AMQP_URI == MEMORY_BROKER:
             embedded |= MEMORY_SETTINGS
         return _serve(embedded, settings)

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from broker import config
+from broker.doors.refusals import Refusal
 from broker.errors import PlatformError
 from broker.rpc import ANSWER_BY
 from gateway.requests import Request
@@ -46,10 +47,10 @@ class JsonRequestHandler(HttpRequestHandler):
             response: Response = getattr(self._service(request, args, kwargs), self.method_name)(
                 *args, **kwargs
             )
-        except (PlatformError, HTTPException) as error:
+        except (PlatformError, HTTPException, Refusal) as error:
             return failure(error, request.request_id)
         except Exception as error:
-            _log.exception("%s %s failed: request %s", request.method, request.path, request.request_id)
+            _log.exception("%s %s failed: request %s", request.method, request.shown_path, request.request_id)
             return failure(error, request.request_id)
         return response
 

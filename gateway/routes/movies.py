@@ -24,7 +24,7 @@ class Movies(Resource):
         headers = {}
         if page["next_cursor"]:
             query = urlencode({**parameters, "cursor": page["next_cursor"]})
-            headers["Link"] = f'<{request.base}/api/movies?{query}>; rel="next"'
+            headers["Link"] = f'<movies?{query}>; rel="next"'
         return json_response(page["data"], headers=headers)
 
     @http("GET", "/api/movies/popular")
