@@ -10,8 +10,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from broker import config
+from broker.calls import ANSWER_BY
 from broker.errors import PlatformError
-from broker.rpc import ANSWER_BY
 from gateway.requests import Request
 from gateway.responses import failure
 from gateway.server import JsonServer
