@@ -43,6 +43,7 @@ _log = logging.getLogger(__name__)
 # https://www.rabbitmq.com/docs/direct-reply-to
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 DEFAULT_EXCHANGE = ""
+MOST_SAID = 200  # characters of what was sent that an error repeats
 TOO_BUSY = "There is too much of this to do at the moment; try again soon"
 
 
@@ -172,7 +173,7 @@ class RpcEntrypoint(Rpc):
         try:
             self._signature.bind(None, *args, **kwargs)
         except TypeError as error:
-            raise IncorrectSignature(str(error)) from error
+            raise IncorrectSignature(str(error)[:MOST_SAID]) from error
 
     def handle_call(self, call: Call) -> None:
         """Have a worker answer it, with `call.answer_by` as ANSWER_BY in its context."""

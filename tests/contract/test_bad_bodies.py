@@ -95,8 +95,7 @@ def test_deep_nesting_of_objects_is_refused(alice: Account, depth: int) -> None:
 def test_a_thousand_unknown_fields_are_refused(alice: Account) -> None:
     body = {"title": "X", **{f"field{number}": number for number in range(1000)}}
     response = alice.api.post("/api/movies", body)
-    assert_error(response, 400)
-    assert set(response.json()["errors"]) <= set(body) - {"title"}
+    assert_error(response, 400, fields={"body"})
 
 
 @pytest.mark.parametrize("name", ["", "a\x00b", "a.b", "\U0001f600", "x" * 10_000, "__class__", "self"])
