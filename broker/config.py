@@ -65,6 +65,7 @@ class Settings(BaseModel):
     SIGNING_KEY_SECRET: Text = ""
     PASSWORD_COST: Annotated[int, Field(ge=1024, le=2**20)] = 32768
     RPC_TIMEOUT: Seconds = 5
+    CACHE_BYTES: Annotated[int, Field(ge=2**20, le=2**36)] = 32 * 2**20
     CACHE_LIFETIME: Annotated[int, Field(ge=1, le=86400)] = 60
     REVOCATION_REFRESH: Seconds = 30
     IDEMPOTENCY_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 86400

@@ -28,7 +28,7 @@ from broker.database import Reader
 from movies import domain
 from movies.commands import Page, Search
 from movies.domain import Aggregate
-from movies.storage.paging import Sort, page
+from movies.storage.paging import Sort, bounded, page
 from movies.storage.tables import MOVIE_STATS, MOVIES
 
 _SHOWN = [column for column in MOVIES.c if column.name not in ("trigrams", "document", "genres")]
@@ -138,11 +138,11 @@ def newest_last(reader: Reader, asked: Page) -> tuple[Sequence[Row[Any]], str | 
 
 
 def popular(reader: Reader, limit: int) -> Sequence[Row[Any]]:
-    """What people review now, then what is rated best."""
+    """What people review now, then what is rated best; as many as fit onto a page."""
     query = _select().order_by(
         MOVIE_STATS.c.popularity.desc(), MOVIE_STATS.c.rating.desc().nulls_last(), MOVIES.c.id
     )
-    return reader.execute(query.limit(limit)).all()
+    return bounded(reader, query, limit)[0]
 
 
 def search(reader: Reader, asked: Search) -> tuple[Sequence[Row[Any]], str | None]:
