@@ -12,6 +12,8 @@ import werkzeug.wrappers
 from werkzeug.exceptions import UnsupportedMediaType
 
 from broker.errors import Invalid, Unauthenticated
+from broker.throttle import Standing
+from broker.tokens import Identity
 from broker.validation import check_id, check_key
 
 # No field of ours holds more than a list; orjson reads 1,023 levels, which other JSON libraries cannot write.
@@ -24,6 +26,17 @@ class Request(werkzeug.wrappers.Request):
 
     path_values: dict[str, Any]
     raw_body = b""
+    identity: Identity | None = None  # whom its token speaks for, once somebody has looked
+
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """Where its client is with what the request counts for."""
+        return []
+
+    @property
+    def client_address(self) -> str:
+        """The IP address of who asks."""
+        return str(self.environ.get("REMOTE_ADDR", ""))
 
     @classmethod
     def of(cls, environ: WSGIEnvironment) -> "Request":

@@ -1,6 +1,6 @@
 """Responses: JSON, and every failure in one form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from broker import errors
+from broker.throttle import Standing
 
 # Looked up along the exception's classes, so that the nearest one decides.
 STATUS: dict[type[BaseException], int] = {
@@ -17,6 +18,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.KeyReused: 422,
+    errors.TooManyRequests: 429,
     errors.ServiceUnavailable: 503,
     errors.DeadlineExceeded: 504,
 }
@@ -56,13 +58,24 @@ def failure(error: BaseException, request_id: str) -> Response:
         body: dict[str, Any] = {"message": error.message}
         if error.errors:
             body["errors"] = error.errors
-        return json_response({**body, "request_id": request_id}, status, _headers(status))
+        headers = _headers(status)
+        if isinstance(error, errors.TooManyRequests):
+            headers["Retry-After"] = str(error.retry_after)
+        return json_response({**body, "request_id": request_id}, status, headers)
     if isinstance(error, HTTPException) and error.code is not None:
         kept = {"Allow", "Location", "Retry-After"}
         headers = {name: value for name, value in error.get_headers() if name in kept}
         sentence = SENTENCES.get(error.code, error.name)
         return json_response({"message": sentence, "request_id": request_id}, error.code, headers)
     return json_response({"message": INTERNAL, "request_id": request_id}, 500)
+
+
+def tell_standings(response: Response, standings: Sequence[Standing]) -> None:
+    """Say where the client is with each quota that its request counted for."""
+    if standings:
+        # Added, which looks for none of the name that is there.
+        response.headers.add("RateLimit-Policy", ", ".join([each.quota.policy for each in standings]))
+        response.headers.add("RateLimit", ", ".join([each.field for each in standings]))
 
 
 def _headers(status: int) -> dict[str, str]:

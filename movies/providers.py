@@ -14,20 +14,15 @@ import eventlet
 import orjson
 import redis
 from nameko.extensions import DependencyProvider
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from broker import config
+from broker.redis_client import AWAY_SECONDS, redis_client
 from movies.storage.paging import PAGE_BYTES
 
 _log = logging.getLogger(__name__)
 
 GENERATION = "movies:generation"
 PAGES = "movies:page:"
-SOCKET_SECONDS = 0.5
-# How long reading is not tried after it failed: a Redis that hangs costs a wait a second, not one a page.
-AWAY_SECONDS = 1.0
-POOL_CONNECTIONS = 20
 # What a page of movies.storage.paging can come to as JSON, escapes and all; none larger is kept.
 MOST_PAGE_BYTES = 2 * PAGE_BYTES
 ENTRY_BYTES = 500  # what a page in this process takes beside its text
@@ -157,20 +152,6 @@ class RedisCache:
 
 def _question(kind: str, asked: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps([kind, asked], option=orjson.OPT_SORT_KEYS)).hexdigest()
-
-
-def redis_client(url: str) -> "redis.Redis":
-    """A client whose every wait is bounded, and that does not try again by itself."""
-    # This pool waits for a free connection where the default one would raise.
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=POOL_CONNECTIONS,
-        timeout=SOCKET_SECONDS,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return redis.Redis(connection_pool=pool)
 
 
 class Cache(DependencyProvider):

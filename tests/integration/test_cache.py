@@ -7,7 +7,8 @@ from pathlib import Path
 import redis
 import requests
 
-from movies.providers import RedisCache, redis_client
+from broker.redis_client import redis_client
+from movies.providers import RedisCache
 from tests.bench.usage import rss_kib
 from tests.clients import Api, sign_up
 from tests.platforms import Embedded, FullDeployment
