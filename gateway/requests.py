@@ -15,6 +15,8 @@ from werkzeug.sansio.request import Request as RequestWithoutInput
 from broker.doors.framing import path_and_query
 from broker.doors.refusals import ENCODED, Refusal, request_id
 from broker.errors import Invalid, Unauthenticated
+from broker.throttle import Standing
+from broker.tokens import Identity
 from broker.validation import check_id, check_key
 
 # No field of ours holds more than a list; orjson reads 1,023 levels, which other JSON libraries cannot write.
@@ -35,6 +37,12 @@ class Request(RequestWithoutInput):
 
     path_values: dict[str, Any]
     raw_body = b""
+    identity: Identity | None = None  # whom its token speaks for, once somebody has looked
+
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """Where its client is with what the request counts for."""
+        return []
 
     def __init__(
         self, method: str, target: str, sent: Mapping[str, str], client_address: str = "127.0.0.1"

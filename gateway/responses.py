@@ -1,6 +1,6 @@
 """Responses: JSON, and every failure in one form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -9,6 +9,7 @@ from werkzeug.wrappers import Response
 
 from broker import errors
 from broker.doors.refusals import RETRY_SECONDS, SENTENCES, Refusal, error_body
+from broker.throttle import Standing
 
 # Looked up along the exception's classes, so that the nearest one decides.
 STATUS: dict[type[BaseException], int] = {
@@ -18,6 +19,7 @@ STATUS: dict[type[BaseException], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.KeyReused: 422,
+    errors.TooManyRequests: 429,
     errors.ServiceUnavailable: 503,
     errors.DeadlineExceeded: 504,
 }
@@ -38,7 +40,10 @@ def failure(error: BaseException, request_id: str) -> Response:
     """The answer to `error`: `{"message", "errors"?, "request_id"}`; 500 for what is not ours to tell."""
     if isinstance(error, errors.PlatformError):
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-        return _error(status, error.message, request_id, _headers(status), error.errors)
+        headers = _headers(status)
+        if isinstance(error, errors.TooManyRequests):
+            headers["Retry-After"] = str(error.retry_after)
+        return _error(status, error.message, request_id, headers, error.errors)
     if isinstance(error, Refusal):
         return _error(error.status, error.sentence, request_id, _headers(error.status))
     if isinstance(error, HTTPException) and error.code is not None:
@@ -56,6 +61,14 @@ def _error(
 ) -> Response:
     body = error_body(sentence, request_id, errors)
     return Response(body, status, headers, content_type="application/json")
+
+
+def tell_standings(response: Response, standings: Sequence[Standing]) -> None:
+    """Say where the client is with each quota that its request counted for."""
+    if standings:
+        # Added, which looks for none of the name that is there.
+        response.headers.add("RateLimit-Policy", ", ".join([each.quota.policy for each in standings]))
+        response.headers.add("RateLimit", ", ".join([each.field for each in standings]))
 
 
 def _headers(status: int) -> dict[str, str]:

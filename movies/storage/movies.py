@@ -13,7 +13,7 @@ from movies import domain
 from movies.commands import Page
 from movies.domain import Aggregate
 from movies.storage.keys import LEXEMES, SOURCES, keys
-from movies.storage.paging import Sort, page
+from movies.storage.paging import Sort, bounded, page
 from movies.storage.tables import MOVIE_STATS, MOVIES
 
 # All that the keys are made from is shown, and none of the keys.
@@ -120,11 +120,11 @@ def newest_last(reader: Reader, asked: Page) -> tuple[Sequence[Row[Any]], str | 
 
 
 def popular(reader: Reader, limit: int) -> Sequence[Row[Any]]:
-    """What people review now, then what is rated best."""
+    """What people review now, then what is rated best; as many as fit onto a page."""
     query = shown().order_by(
         MOVIE_STATS.c.popularity.desc(), MOVIE_STATS.c.rating.desc().nulls_last(), MOVIES.c.id
     )
-    return reader.execute(query.limit(limit)).all()
+    return bounded(reader, query, limit)[0]
 
 
 def _columns(fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, Engine, Row, Select, and_, or_, select
+from sqlalchemy import ColumnElement, Engine, Row, Select, Text, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
 from broker.database import Reader
@@ -15,6 +15,10 @@ from movies.storage.tables import INSTALLATION
 
 # The migration makes it, once: it is read once for each database that this process knows.
 _signings: WeakKeyDictionary[Engine, Signing] = WeakKeyDictionary()
+
+# Of a page's text. No row comes near it: the longest review has 80 KB.
+PAGE_BYTES = 2**20
+ROW_BYTES = 400  # of a row's names and numbers
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,29 @@ def page(
         query = query.add_columns(sort.key.label("sort_key")).order_by(order, row_id)
         if beyond is not None:
             query = query.where(beyond)
-    # One row more than asked for tells whether there is another page.
-    rows = reader.execute(query.limit(asked.limit + 1)).all()
-    if len(rows) <= asked.limit:
+    rows, more = bounded(reader, query, asked.limit)
+    if not more:
         return rows, None
-    last = rows[asked.limit - 1]
-    key = 0.0 if sort.key is None else last.sort_key
-    return rows[: asked.limit], Position.at(sort.name, key, last.id).encode(signing)
+    key = 0.0 if sort.key is None else rows[-1].sort_key
+    return rows, Position.at(sort.name, key, rows[-1].id).encode(signing)
+
+
+def bounded(reader: Reader, query: Select[Any], limit: int) -> tuple[Sequence[Row[Any]], bool]:
+    """The first rows of an ordered query, `limit` at most and not more than PAGE_BYTES, and whether there are
+    more. The database counts the bytes, of texts alone: what does not go onto the page is not read.
+    """
+    # One row more than asked for tells whether there are more.
+    asked = query.limit(limit + 1).subquery()
+    texts = [column for column in asked.c if isinstance(column.type, Text)]
+    size = sum((func.coalesce(func.octet_length(text), 0) for text in texts), literal(ROW_BYTES))
+    # In the order of the query: a window over no order of its own takes the rows as they come.
+    so_far = func.sum(size).over(rows=(None, 0))
+    measured = select(asked, size.label("row_bytes"), so_far.label("bytes_so_far")).subquery()
+    # The first row that is too much comes too, and tells the same.
+    begins_within = measured.c.bytes_so_far - measured.c.row_bytes < PAGE_BYTES
+    rows = reader.execute(select(measured).where(begins_within).order_by(measured.c.bytes_so_far)).all()
+    fitting = [row for row in rows[:limit] if row.bytes_so_far <= PAGE_BYTES]
+    return fitting, len(rows) > len(fitting)
 
 
 def _beyond(
