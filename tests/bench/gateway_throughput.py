@@ -1,9 +1,9 @@
 """Requests a second through the gateway, as it is and as it was.
 
-`python -m tests.bench.gateway_throughput --before FOLDER` runs the gateway of this checkout and that of another
-one by turns, on the same servers and before the same services, at 16 connections: `/health/live`, which is HTTP
-alone, and `/api/movies/{id}`, which is an RPC as well. It prints each round, the medians and their ratio. The
-load comes from wrk (Debian's package wrk).
+`python -m tests.bench.gateway_throughput --before FOLDER` runs the gateway of this checkout and that of the
+one in FOLDER by turns, on the same servers and before the same services, at 16 connections: `/health/live`,
+which is HTTP alone, and `/api/movies/{id}`, which is an RPC as well. It prints each round, the medians and
+their ratio. The load comes from wrk (Debian's package wrk).
 """
 
 from __future__ import annotations
