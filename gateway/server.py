@@ -21,7 +21,7 @@ from broker.doors.answers import Answer
 from broker.doors.clients import client_address
 from broker.doors.door import Bounds, Door, Patience
 from broker.doors.origins import Origins
-from broker.doors.refusals import Refusal
+from broker.doors.refusals import CUT_SHORT, Refusal
 from broker.errors import Invalid
 from gateway.application import JsonApplication, log_access
 from gateway.bridge import in_greenlet
@@ -204,7 +204,7 @@ class JsonServer(ProviderCollector, SharedExtension):
         except TimeoutError:
             raise Refusal(408) from None
         except (RequestPayloadError, ConnectionError):
-            raise Invalid("The body did not arrive whole", {"body": "did not arrive whole"}) from None
+            raise Invalid(CUT_SHORT, {"body": "did not arrive whole"}) from None
         except Refusal:
             raise too_large from None
         return b"".join(pieces)

@@ -17,7 +17,7 @@ from broker.doors import files
 from broker.doors.answers import EVERY_ANSWER
 from broker.doors.door import Bounds, Door, Patience
 from broker.doors.origins import Origins
-from broker.doors.refusals import SENTENCES, error_body, request_id
+from broker.doors.refusals import CUT_SHORT, SENTENCES, Refusal, error_body, request_id
 
 _log = logging.getLogger(__name__)
 
@@ -83,22 +83,33 @@ def in_one_form(door: Door) -> Any:
             return _options(request, door.origins)
         try:
             response = await handler(request)
-        except web.HTTPException as error:
-            own = None if error.text is None or error.text.startswith(str(error.status)) else error.text
-            return _error(
-                request, error.status, own or SENTENCES.get(error.status, SENTENCES[400]), error.headers
-            )
-        except asyncio.CancelledError:
-            raise
-        except Exception:
-            _log.exception("a request failed")
-            return _error(request, 500, SENTENCES[500], {})
+        except Exception as error:
+            return _failure(request, error)
         if response.status >= 400 and isinstance(response, web.Response):
             body = response.body if isinstance(response.body, bytes) else b""
             return _error(request, response.status, _sentence(response.status, body), response.headers)
         return response
 
     return answer
+
+
+def _failure(request: web.Request, error: Exception) -> web.Response:
+    match error:
+        case web.HTTPException():
+            standard = error.text is None or error.text.startswith(str(error.status))
+            return _error(
+                request, error.status, _told(error.status) if standard else str(error.text), error.headers
+            )
+        case Refusal():
+            return _error(request, error.status, error.sentence, {})
+        case web.RequestPayloadError() | ConnectionError():
+            return _error(request, 400, CUT_SHORT, {})
+    _log.error("a request failed", exc_info=error)
+    return _error(request, 500, SENTENCES[500], {})
+
+
+def _told(status: int) -> str:
+    return SENTENCES.get(status, SENTENCES[400])
 
 
 def _options(request: web.Request, origins: Origins) -> web.Response:
@@ -119,7 +130,7 @@ def _sentence(status: int, body: bytes) -> str:
         said = None
     if isinstance(said, dict):
         said = said.get("message")
-    return said if isinstance(said, str) else SENTENCES.get(status, SENTENCES[400])
+    return said if isinstance(said, str) else _told(status)
 
 
 def _error(request: web.Request, status: int, sentence: str, headers: Mapping[str, str]) -> web.Response:

@@ -47,7 +47,7 @@ def run(
 
 
 class Process:
-    """A program of this project (or of the one at `root`) with its output in a file, in a group of its own."""
+    """A program of the checkout at `root` with its output in a file, in a group of its own."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestPayloadError, _ErrIn
 from broker.doors.refusals import Refusal
 
 LINE_BYTES = 8190  # of the address, and of one header
-HEADERS = 1024
+HEADERS = 100
 HEADERS_BYTES = 32 * 1024
 # A body in chunks takes more bytes than it has, and the parser reads a line between two of them however long.
 WIRE_BYTES = 1024 * 1024

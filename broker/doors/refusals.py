@@ -24,6 +24,7 @@ SENTENCES = {
     503: "There are too many connections; try again soon",
     505: "The protocol must be HTTP/1.1",
 }
+CUT_SHORT = "The body did not arrive whole"
 ENCODED = "The body must come as it is: no Content-Encoding, such as gzip, is taken"
 RETRY_SECONDS = "1"
 SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,100}")

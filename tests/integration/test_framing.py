@@ -207,6 +207,14 @@ def test_a_body_that_has_no_sure_end_ends_the_connection(
     door = full_deployment.gateways[0] if path.startswith("/api") else full_deployment.notifiers[0]
     sent = BAD_CHUNKS[name].replace(b"/x", path.encode())
     assert_refused_alone(all_that_comes(door, sent + HIDDEN), 400)
+    head, _, body = sent.partition(b"\r\n\r\n")
+    with Connection(door) as connection:
+        connection.send(head + b"\r\n\r\n")
+        with Connection(door) as other:  # answered after that head was read
+            assert other.ask("/health/live").answer().status == 200
+        answer = connection.send(body + HIDDEN).answer()
+        assert (answer.status, answer.closes) == (400, True)
+        assert connection.ended()
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,7 @@ def test_without_a_history_nobody_is_let_in(tmp_path: Path) -> None:
         wait_until(lives, DEADLINE_SECONDS, "it listens")
         refused = requests.get(f"{url}/socket.io/?EIO=4&transport=polling", timeout=5)
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
-        assert set(refused.json()) == {"message"}
+        assert set(refused.json()) == {"message", "request_id"}
     finally:
         process.end()
 
