@@ -1,6 +1,7 @@
 """Pure rules of accounts: passwords, access tokens, signing keys."""
 
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -12,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 from werkzeug.security import check_password_hash, generate_password_hash
 
-from broker.tokens import ALGORITHM, ISSUER
+from broker import text
+from broker.tokens import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
 
 ROLES: Final = ("user", "moderator", "admin")
 # Keys stay published this much longer than the last token they signed lives.
@@ -47,14 +49,24 @@ class SigningKey:
 def hash_password(password: str, cost: int) -> str:
     """A salted scrypt hash with n=`cost`, r=8, p=1: `cost` KiB of memory, and time in proportion.
 
+    Of the password's one form, so that it does not matter at which keyboard it is typed.
     https://www.rfc-editor.org/rfc/rfc7914
     """
-    return generate_password_hash(password, method=f"scrypt:{cost}:8:1")
+    return generate_password_hash(text.password(password), method=f"scrypt:{cost}:8:1")
 
 
 def password_matches(password_hash: str, password: str) -> bool:
-    """Whether `password` is the one that was hashed; costs as much as hashing it."""
-    return check_password_hash(password_hash, password)
+    """Whether `password` is the one that was hashed; costs as much as hashing it, or twice that.
+
+    Hashes of before passwords had one form are of what a keyboard sent then. So what is sent is tried as well
+    or, where that is the form, its decomposed spelling, which is the other one that keyboards send. Where a
+    password has but one spelling, as in ASCII, one hash is all. How many there are depends on the password
+    alone, never on whose it is.
+    """
+    form = text.password(password)
+    other = password if password != form else unicodedata.normalize("NFD", form)
+    spellings = [form] if other == form else [form, other]
+    return any(check_password_hash(password_hash, spelling) for spelling in spellings)
 
 
 @cache
@@ -91,13 +103,15 @@ def public_jwk(key: SigningKey, secret: str) -> dict[str, Any]:
 def access_token(
     key: SigningKey, tokens: TokenSettings, user_id: int, username: str, session: str, now: datetime
 ) -> str:
-    """A JWT that speaks for the user in `session`, from `now` on for the lifetime of `tokens`."""
+    """A JWT (RFC 9068) that speaks for the user in `session`, from `now` on for the lifetime of `tokens`."""
     claims = {
         "iss": ISSUER,
+        "aud": AUDIENCE,
         "sub": str(user_id),
         "name": username,
         "sid": session,
         "iat": now,
         "exp": now + timedelta(seconds=tokens.lifetime),
     }
-    return jwt.encode(claims, private_key(key, tokens.secret), algorithm=ALGORITHM, headers={"kid": key.kid})
+    headers = {"kid": key.kid, "typ": TOKEN_TYPE}
+    return jwt.encode(claims, private_key(key, tokens.secret), algorithm=ALGORITHM, headers=headers)

@@ -35,6 +35,7 @@ class AuthService:
     def register(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
         """Open an account from `{username, email, password, confirm_password}`; answers its profile.
 
+        A repetition is answered with `{id}` alone once the account is gone.
         Raises Invalid: a field is wrong, the passwords differ, the username or the e-mail is taken.
         """
         command = parse(commands.Register, fields)
@@ -45,7 +46,8 @@ class AuthService:
     def login(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
         """Start a session from `{email, password}`.
 
-        Answers `{access_token, token_type, expires_in (seconds), user (the username)}`.
+        Answers `{access_token, token_type, expires_in (seconds), user (the username)}`. A repetition gets the
+        same token for as long as its session lives, and another session after that.
         Raises Invalid, and Unauthenticated for a wrong pair.
         """
         command = parse(commands.Login, fields)
@@ -72,7 +74,7 @@ class AuthService:
     def update_profile(
         self, user_id: int, session: str, fields: dict[str, Any], idempotency_key: str | None = None
     ) -> dict[str, Any]:
-        """Change any of `{username, email, password (with current_password)}`; answers the profile.
+        """Change any of `{username, email, password}`, with `current_password`; answers the profile.
 
         A new password ends every session but `session`. Raises Invalid and NotFound.
         """
@@ -80,20 +82,38 @@ class AuthService:
         write = self.writes.asked(idempotency_key, check_id(user_id), session, fields)
         return handlers.update_profile(self.transaction, self.passwords, user_id, session, command, write)
 
-    @rpc
-    def delete_account(self, user_id: int, idempotency_key: str | None = None) -> None:
-        """Close an account and end its sessions; its reviews stay, unsigned. Raises NotFound."""
+    @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
+    def delete_account(
+        self, user_id: int, fields: dict[str, Any], idempotency_key: str | None = None
+    ) -> None:
+        """Close an account and end its sessions; its reviews stay, unsigned. `fields`: `{current_password}`.
+
+        Raises Invalid and NotFound.
+        """
+        command = parse(commands.DeleteAccount, fields)
         write = self.writes.asked(idempotency_key, check_id(user_id))
-        handlers.delete_account(self.transaction, user_id, write)
+        handlers.delete_account(self.transaction, self.passwords, user_id, command, write)
 
     @rpc
-    def set_role(self, username: str, role: str, idempotency_key: str | None = None) -> dict[str, Any]:
+    def set_role(self, user: str | int, role: str, idempotency_key: str | None = None) -> dict[str, Any]:
         """Make a user `user`, `moderator` or `admin`, at once and everywhere; answers the profile.
 
-        For operators. Raises Invalid (role) and NotFound (user).
+        `user` is a username, or an id where several accounts have the name (see `collisions`). For operators.
+        Raises Invalid (role; user, where it may be several) and NotFound (user).
         """
-        write = self.writes.asked(idempotency_key, None, username, role)
-        return handlers.set_role(self.transaction, username, role, write)
+        write = self.writes.asked(idempotency_key, None, user, role)
+        return handlers.set_role(self.transaction, user, role, write)
+
+    @rpc
+    def collisions(self) -> list[dict[str, Any]]:
+        """The accounts of before usernames and addresses had one form that share it with another one: 1,000.
+
+        `{"user_id", "username", "field", "other_id", "other_username"}` each; `field` is `username_key` (the
+        same name), `username_skeleton` (it looks the same) or `email_key` (the same address). The other one
+        has the key; this one signs in with the very address that it registered, until it changes that. For
+        operators.
+        """
+        return handlers.collisions(self.transaction)
 
     @rpc
     def rotate_keys(self, idempotency_key: str | None = None) -> str:
@@ -114,7 +134,8 @@ class AuthService:
         """All that it takes to check access tokens.
 
         `{"keys": [JSON Web Key], "revoked": [{"session", "expires_at" (seconds since 1970)}],
-        "staff": [{"user_id", "role"}]}`.
+        "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}]}`: those whose tokens
+        may bear an older name.
         """
         return handlers.verification(self.transaction, self.tokens, self.now())
 
@@ -132,6 +153,10 @@ class AuthService:
     @timer(interval=3600)
     def forget_expired_sessions(self) -> None:
         handlers.forget_expired_sessions(self.transaction, self.now())
+
+    @timer(interval=3600)
+    def key_accounts(self) -> None:
+        handlers.key_accounts(self.transaction, self.now())
 
     @timer(interval=3600)
     def forget_old_keys(self) -> None:

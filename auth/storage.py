@@ -1,6 +1,7 @@
 """Auth's tables and queries."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -14,15 +15,17 @@ from sqlalchemy import (
     Table,
     Text,
     delete,
-    func,
     insert,
+    or_,
     select,
     text,
     update,
 )
 from sqlalchemy.orm import Session
 
+from auth import names
 from auth.domain import SigningKey
+from auth.names import Keys
 from broker.database import Reader
 
 METADATA = MetaData()
@@ -32,13 +35,29 @@ USERS = Table(
     "users",
     METADATA,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("username", Text, nullable=False),  # unique whatever its case
-    Column("email", Text, nullable=False),  # unique whatever its case
+    Column("username", Text, nullable=False),  # unique
+    Column("email", Text, nullable=False),  # unique
+    # See `names`; unique. Null where an account of before there were keys shares it with another one.
+    Column("username_key", Text),
+    Column("username_skeleton", Text),
+    Column("email_key", Text),
     Column("password_hash", Text, nullable=False),
     Column("role", Text, nullable=False),
     Column("version", BigInteger, nullable=False),  # ascending, carried by the user's events
     Column("created_at", Moment, nullable=False),
     Column("updated_at", Moment, nullable=False),
+    Column("renamed_at", Moment),  # since then tokens of before bear a name that is not the user's
+)
+
+KEYS = ("username_key", "username_skeleton", "email_key")
+
+# The accounts that lack a key of `users`, and the key, which another account has.
+ACCOUNT_COLLISIONS = Table(
+    "account_collisions",
+    METADATA,
+    Column("user_id", BigInteger, primary_key=True),
+    Column("field", Text, primary_key=True),  # one of KEYS
+    Column("key", Text, nullable=False),
 )
 
 # Outlives its user, so that a deleted account's tokens stay refused until they expire.
@@ -68,26 +87,63 @@ def user_by_id(reader: Reader, user_id: int, *, lock: bool = False) -> Row[Any] 
     return reader.execute(query.with_for_update() if lock else query).one_or_none()
 
 
-def user_by_email(session: Session, email: str) -> Row[Any] | None:
-    return session.execute(select(USERS).where(func.lower(USERS.c.email) == email.lower())).one_or_none()
+def user_by_email(reader: Reader, email: str) -> Row[Any] | None:
+    """Who has this very address or, failing that, its key."""
+    key = names.email_key(email)
+    exactly = USERS.c.email == email
+    query = select(USERS).where(exactly if key is None else exactly | (USERS.c.email_key == key))
+    found = reader.execute(query).all()
+    return next((user for user in found if user.email == email), found[0] if found else None)
 
 
-def user_by_username(session: Session, username: str, *, lock: bool = False) -> Row[Any] | None:
-    query = select(USERS).where(func.lower(USERS.c.username) == username.lower())
-    return session.execute(query.with_for_update() if lock else query).one_or_none()
+def users_by_username(session: Session, username: str) -> Sequence[Row[Any]]:
+    """All who have this name or its key, locked: more than one only among accounts that collide."""
+    key = names.username_key(username)
+    colliding = select(ACCOUNT_COLLISIONS.c.user_id).where(
+        ACCOUNT_COLLISIONS.c.key == key, ACCOUNT_COLLISIONS.c.field == "username_key"
+    )
+    query = select(USERS).where(
+        (USERS.c.username == username) | (USERS.c.username_key == key) | USERS.c.id.in_(colliding)
+    )
+    return session.execute(query.order_by(USERS.c.id).with_for_update()).all()
+
+
+def taken(session: Session, keys: Keys, but: int | None = None) -> str | None:
+    """The field of KEYS in which another account than `but` has what `keys` say, if any has."""
+    wanted = {field: key for field in KEYS if (key := getattr(keys, field)) is not None}
+    for field, key in wanted.items():
+        holders = select(USERS.c.id).where(USERS.c[field] == key)
+        colliding = select(ACCOUNT_COLLISIONS.c.user_id).where(
+            ACCOUNT_COLLISIONS.c.key == key, ACCOUNT_COLLISIONS.c.field == field
+        )
+        if any(row != but for row in session.scalars(holders.union(colliding).limit(3))):
+            return field
+    return None
 
 
 def add_user(session: Session, username: str, email: str, password_hash: str, now: datetime) -> Row[Any]:
     values = {"username": username, "email": email, "password_hash": password_hash}
-    statement = insert(USERS).values(**values, role="user", version=1, created_at=now, updated_at=now)
+    keys = asdict(names.keys(username, email))
+    statement = insert(USERS).values(**values, **keys, role="user", version=1, created_at=now, updated_at=now)
     return session.execute(statement.returning(USERS)).one()
 
 
 def change_user(session: Session, user_id: int, changes: dict[str, Any], now: datetime) -> Row[Any]:
+    """Change columns of a locked user; the keys of a new name or address with it."""
+    given = asdict(names.keys(changes.get("username"), changes.get("email")))
+    keys = {field: key for field, key in given.items() if key is not None}
+    if keys:
+        session.execute(
+            delete(ACCOUNT_COLLISIONS).where(
+                ACCOUNT_COLLISIONS.c.user_id == user_id, ACCOUNT_COLLISIONS.c.field.in_(keys)
+            )
+        )
+    if "username" in changes:
+        keys = {**keys, "renamed_at": now}
     statement = (
         update(USERS)
         .where(USERS.c.id == user_id)
-        .values(**changes, version=USERS.c.version + 1, updated_at=now)
+        .values(**changes, **keys, version=USERS.c.version + 1, updated_at=now)
         .returning(USERS)
     )
     return session.execute(statement).one()
@@ -102,8 +158,50 @@ def staff(session: Session) -> Sequence[Row[Any]]:
     return session.execute(select(USERS).where(USERS.c.role != "user")).all()
 
 
+def renamed(session: Session, since: datetime) -> Sequence[Row[Any]]:
+    """Everyone who has another name since then."""
+    return session.execute(select(USERS).where(USERS.c.renamed_at > since)).all()
+
+
+def collisions(session: Session, limit: int, of: Collection[int] | None = None) -> list[dict[str, Any]]:
+    """What accounts (those in `of`, or all) share with another, which has the key.
+
+    `{"user_id", "username", "field" (of KEYS), "other_id", "other_username"}` each; the last two are None
+    where the other one is gone.
+    """
+    other = USERS.alias("other")
+    has_it = or_(
+        *(
+            (ACCOUNT_COLLISIONS.c.field == field) & (other.c[field] == ACCOUNT_COLLISIONS.c.key)
+            for field in KEYS
+        )
+    )
+    query = (
+        select(
+            USERS.c.id.label("user_id"),
+            USERS.c.username,
+            ACCOUNT_COLLISIONS.c.field,
+            other.c.id.label("other_id"),
+            other.c.username.label("other_username"),
+        )
+        .select_from(ACCOUNT_COLLISIONS)
+        .join(USERS, USERS.c.id == ACCOUNT_COLLISIONS.c.user_id)
+        .outerjoin(other, has_it)
+    )
+    if of is not None:
+        query = query.where(USERS.c.id.in_(of))
+    rows = session.execute(query.order_by(USERS.c.id, ACCOUNT_COLLISIONS.c.field).limit(limit))
+    return [dict(row) for row in rows.mappings()]
+
+
 def add_session(session: Session, session_id: str, user_id: int, expires_at: datetime) -> None:
     session.execute(insert(SESSIONS).values(id=session_id, user_id=user_id, expires_at=expires_at))
+
+
+def is_live(session: Session, session_id: str, now: datetime) -> bool:
+    """Whether a session has neither been revoked nor come to its end."""
+    live = SESSIONS.c.revoked_at.is_(None) & (SESSIONS.c.expires_at > now)
+    return session.execute(select(SESSIONS.c.id).where(SESSIONS.c.id == session_id, live)).first() is not None
 
 
 def revoke_session(session: Session, session_id: str, now: datetime) -> Row[Any] | None:

@@ -59,12 +59,16 @@ class Settings(BaseModel):
     GATEWAY_HOST: Text = "127.0.0.1"
     GATEWAY_PORT: Port = 8000
     GATEWAY_CONNECTIONS: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    GATEWAY_ADDRESS_CONNECTIONS: Annotated[int, Field(ge=1, le=100_000)] = 250
+    GATEWAY_ADDRESS_REQUESTS: Annotated[int, Field(ge=1, le=100_000)] = 100
+    GATEWAY_ORIGINS: Text = ""
     GATEWAY_HEADERS_TIMEOUT: Seconds = 10
     GATEWAY_BODY_TIMEOUT: Seconds = 10
     GATEWAY_SEND_TIMEOUT: Seconds = 30
     GATEWAY_IDLE_TIMEOUT: Seconds = 75
     GATEWAY_START_TIMEOUT: Seconds = 10
     GATEWAY_STOP_GRACE: Seconds = 2
+    TRUSTED_PROXIES: Annotated[int, Field(ge=0, le=10)] = 0
     THROTTLE_READS: Rate = "6000 per minute"
     THROTTLE_WRITES: Rate = "300 per minute"
     THROTTLE_SIGN_INS: Rate = "60 per minute"
@@ -76,6 +80,8 @@ class Settings(BaseModel):
     NOTIFIER_PORT: Port = 8001
     NOTIFIER_ORIGINS: Text = ""
     NOTIFIER_CONNECT_TIMEOUT: Seconds = 5
+    NOTIFIER_IDLE_TIMEOUT: Seconds = 75
+    NOTIFIER_CONNECTIONS: Annotated[int, Field(ge=0, le=100_000)] = 0
     NOTIFIER_USER_CONNECTIONS: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     NOTIFIER_ADDRESS_CONNECTIONS: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     NOTIFIER_PROXIES: Annotated[int, Field(ge=0, le=10)] = 0
@@ -123,7 +129,21 @@ class Settings(BaseModel):
     @property
     def origins(self) -> list[str]:
         """The web origins that may open a socket, beside the notifier's own."""
-        return [origin.strip() for origin in self.NOTIFIER_ORIGINS.split(",") if origin.strip()]
+        return _listed(self.NOTIFIER_ORIGINS)
+
+    @property
+    def gateway_origins(self) -> list[str]:
+        """The web origins whose pages may read what the gateway answers."""
+        return _listed(self.GATEWAY_ORIGINS)
+
+    @property
+    def proxies(self) -> int:
+        """How many proxies of ours are in front; NOTIFIER_PROXIES is the setting's old name."""
+        return max(self.TRUSTED_PROXIES, self.NOTIFIER_PROXIES)
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def read(path: Path) -> dict[str, Any]:

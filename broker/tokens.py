@@ -7,19 +7,95 @@ loads them at start, follows auth's events, and reads them again on a timer.
 import time
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal
 
 import jwt
+from pydantic import BaseModel, ConfigDict, Field
 
 from broker.errors import ServiceUnavailable, Unauthenticated
+from broker.validation import MAX_ID
 
 ALGORITHM = "EdDSA"
 ISSUER = "movie-review-platform"
+AUDIENCE = "movie-review-platform"
+# RFC 9068: an access token says so, so that no other kind of token can be taken for one.
+TOKEN_TYPE = "at+jwt"  # noqa: S105
+# How far the clock of whoever signed may be ahead of ours.
+LEEWAY_SECONDS = 60
+# What TOKEN_LIFETIME may be, at most.
+MOST_LIFETIME_SECONDS = 86400 * 365
 # The age of a reading when it is loaded, at the most: the wait for an answer, with room to spare.
 READING_SECONDS = 30.0
 
 Ending = Literal["expired", "revoked"]
+Moment = Annotated[int, Field(ge=0, le=2**53)]  # in seconds since 1970, UTC
+UserId = Annotated[int, Field(ge=1, le=MAX_ID)]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class _Said(BaseModel):
+    """What auth or a token says: exact types; what is not known here is not read."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
+
+
+class Revocation(_Said):
+    """A session whose tokens are refused; it would have ended by itself at `expires_at`."""
+
+    session: Word
+    expires_at: Moment
+
+
+class Staff(_Said):
+    user_id: UserId
+    role: Word
+
+
+class Renamed(_Said):
+    """Whose tokens may bear an older name. `version` ascends with each change of the user."""
+
+    user_id: UserId
+    username: Word
+    version: Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
+class Reading(_Said):
+    """What auth's `verification()` answers."""
+
+    keys: list[dict[str, Any]]
+    revoked: list[Revocation]
+    staff: list[Staff]
+    renamed: list[Renamed] = []  # auth of the release before does not say
+
+
+class _User(_Said):
+    id: UserId
+    username: Word
+
+
+class SessionRevoked(Revocation):
+    """The data of auth's event, as whoever checks tokens reads it."""
+
+    user: _User
+
+
+class UserUpdated(_Said):
+    """Likewise."""
+
+    version: Annotated[int, Field(ge=1, le=MAX_ID)]
+    user: _User
+    role: Word
+
+
+class _Claims(_Said):
+    iss: Literal["movie-review-platform"]
+    aud: Literal["movie-review-platform"]
+    sub: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,18}$")]
+    sid: Word
+    name: Word
+    iat: Moment
+    exp: Moment
 
 
 class ReadingAllowance:
@@ -56,31 +132,46 @@ class TokenVerifier:
         self._keys: dict[str, jwt.PyJWK] = {}
         self._revoked: dict[str, int] = {}
         self._roles: dict[int, str] = {}
+        self._names: dict[int, Renamed] = {}
         self._followed: dict[int, tuple[str, float]] = {}
+        self._followed_names: dict[int, tuple[Renamed, float]] = {}
         self.loaded = False
 
     def load(self, verification: Mapping[str, Any]) -> None:
         """Take in a reading of auth's `verification()`.
 
         An event may have come after the reading was taken. So revocations already known are kept until they
-        expire (a session is never un-revoked), and roles followed of late outdo the reading.
+        expire (a session is never un-revoked), and roles and names followed of late outdo the reading.
+        Raises ValueError for what is no such reading, KeyError and jwt.PyJWTError for what are no keys;
+        nothing has changed then.
         """
-        keys = {key["kid"]: jwt.PyJWK(key, algorithm=ALGORITHM) for key in verification["keys"]}
+        reading = Reading.model_validate(verification)
+        keys = {str(key["kid"]): jwt.PyJWK(key, algorithm=ALGORITHM) for key in reading.keys}
         now = time.time()
         revoked = {session: expires for session, expires in self._revoked.items() if expires > now}
-        revoked.update({entry["session"]: entry["expires_at"] for entry in verification["revoked"]})
+        revoked.update({each.session: each.expires_at for each in reading.revoked})
         self._keys = keys
         self._revoked = revoked
-        self._roles = {entry["user_id"]: entry["role"] for entry in verification["staff"]}
+        self._roles = {each.user_id: each.role for each in reading.staff}
+        self._names = {each.user_id: each for each in reading.renamed}
         followed, self._followed = self._followed, {}
         for user_id, (role, at) in followed.items():
             if time.monotonic() - at < READING_SECONDS:
                 self.set_role(user_id, role)
+        followed_names, self._followed_names = self._followed_names, {}
+        for name, at in followed_names.values():
+            if time.monotonic() - at < READING_SECONDS:
+                self.rename(name)
         self.loaded = True
 
     def revoke(self, session: str, expires_at: int) -> None:
         """Refuse the tokens of `session` from now on; `expires_at` (seconds since 1970) bounds the memory."""
         self._revoked[session] = expires_at
+
+    def follow(self, change: UserUpdated) -> None:
+        """Follow what auth announces of a user: the role, and the name."""
+        self.set_role(change.user.id, change.role)
+        self.rename(Renamed(user_id=change.user.id, username=change.user.username, version=change.version))
 
     def set_role(self, user_id: int, role: str) -> None:
         """Follow a change of role."""
@@ -90,11 +181,23 @@ class TokenVerifier:
         else:
             self._roles[user_id] = role
 
+    def rename(self, name: Renamed) -> None:
+        """Follow a user's name, unless a later one is known."""
+        known = self._names.get(name.user_id)
+        if known is None or known.version < name.version:
+            self._names[name.user_id] = name
+            self._followed_names[name.user_id] = (name, time.monotonic())
+
+    def named(self, identity: Identity) -> Identity:
+        """`identity` under the name that the user has by now: the token's may be an older one."""
+        name = self._names.get(identity.user_id)
+        return identity if name is None else replace(identity, username=name.username)
+
     def names_unknown_key(self, token: str) -> bool:
         """Whether `token` says that a key signed it which is not among those loaded: it may be a new one."""
         try:
             return jwt.get_unverified_header(token).get("kid") not in self._keys
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, TypeError, ValueError, RecursionError):
             return False
 
     def is_live(self, identity: Identity) -> bool:
@@ -116,25 +219,33 @@ class TokenVerifier:
         if not self.loaded:
             raise ServiceUnavailable("Sign-in cannot be checked yet; try again soon")
         try:
-            key = self._keys[jwt.get_unverified_header(token)["kid"]]
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=[ALGORITHM],
-                issuer=ISSUER,
-                options={"require": ["exp", "iat", "iss", "sub", "sid", "name"]},
-            )
-            identity = Identity(
-                user_id=int(claims["sub"]),
-                username=str(claims["name"]),
-                session=str(claims["sid"]),
-                expires_at=int(claims["exp"]),
-            )
+            claims = self._claims(token)
         except jwt.ExpiredSignatureError as error:
             raise Unauthenticated("The access token has expired") from error
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, RecursionError) as error:
             raise Unauthenticated("The access token is not valid") from error
-        if identity.session in self._revoked:
+        if claims.sid in self._revoked:
             raise Unauthenticated("The access token has been revoked")
-        role = self._roles.get(identity.user_id, "user")
-        return Identity(identity.user_id, identity.username, identity.session, identity.expires_at, role)
+        user_id = int(claims.sub)
+        role = self._roles.get(user_id, "user")
+        return self.named(Identity(user_id, claims.name, claims.sid, claims.exp, role))
+
+    def _claims(self, token: str) -> _Claims:
+        """What `token` says, if it is one of ours and holds now. Raises as `verify` catches it."""
+        header = jwt.get_unverified_header(token)
+        # What it is for is judged below, by its type and ours alone.
+        options: Any = {"require": ["exp", "iat"], "verify_aud": False, "verify_iat": False}
+        said = jwt.decode(token, self._keys[header["kid"]], algorithms=[ALGORITHM], options=options)
+        kind = header.get("typ")
+        # The release before signed tokens without `aud`, of PyJWT's own type. They are good until they
+        # expire: a release later this goes, and TOKEN_TYPE is the only one.
+        if "aud" not in said and kind in ("JWT", None):
+            said, kind = {**said, "aud": AUDIENCE}, TOKEN_TYPE
+        if kind != TOKEN_TYPE:
+            raise ValueError("it is a token of another kind")
+        claims = _Claims.model_validate(said)
+        if claims.iat > time.time() + LEEWAY_SECONDS:
+            raise ValueError("it is of the future")
+        if not 0 < claims.exp - claims.iat <= MOST_LIFETIME_SECONDS or int(claims.sub) > MAX_ID:
+            raise ValueError("its claims are out of bounds")
+        return claims

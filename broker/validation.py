@@ -7,8 +7,19 @@ from datetime import date
 from itertools import islice
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    UrlConstraints,
+    ValidationError,
+)
 
+from broker import text
 from broker.errors import Invalid
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -16,6 +27,9 @@ Model = TypeVar("Model", bound=BaseModel)
 MAX_ID = 2**63 - 1
 PAGE_MAX = 1000
 PAGE_DEFAULT = 100
+MOST_ADDRESS_BYTES = 2000
+MOST_HOST_CHARACTERS = 253
+_URL = TypeAdapter(Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"], host_required=True)])
 MOST_FIELDS = 64
 MOST_REASONS = 20
 MOST_NAME = 64  # characters of a field's name that are repeated
@@ -46,7 +60,40 @@ def _date(value: object) -> object:
     return value
 
 
-Line = Annotated[str, AfterValidator(str.strip)]
+def _web_address(address: str) -> str:
+    """An http or https URL in the form in which browsers have it, or an empty text."""
+    address = address.strip(" ")
+    if not address:
+        return address
+    if len(address) > MOST_ADDRESS_BYTES:
+        raise ValueError(f"must have at most {MOST_ADDRESS_BYTES} bytes")
+    # Browsers forgive some of these, each in its own way, and take others for the end of an attribute.
+    if any(each in "\"'<>\\^`{|}" or each.isspace() or not each.isprintable() for each in address):
+        raise ValueError(
+            "must be a URL without blanks, quotes, brackets, backslashes and invisible characters"
+        )
+    if not re.match("https?://[^/?#]", address, re.IGNORECASE):
+        raise ValueError("must be an http or https URL")
+    try:
+        url = _URL.validate_python(address)
+    except ValidationError as error:
+        raise ValueError("must be an http or https URL") from error
+    host = url.host or ""
+    if "@" in address.partition("://")[2].partition("/")[0] or url.username or url.password:
+        raise ValueError("must be a URL without a user")
+    if url.port == 0 or not all(host.removesuffix(".").split(".")) or len(host) > MOST_HOST_CHARACTERS:
+        raise ValueError("must be a URL with a host, and a port that exists")
+    normal = str(url)
+    if len(normal) > MOST_ADDRESS_BYTES:
+        raise ValueError(f"must have at most {MOST_ADDRESS_BYTES} bytes")
+    return normal
+
+
+# See broker.text: one line, several lines, and what is looked for.
+Line = Annotated[str, AfterValidator(text.line)]
+Paragraphs = Annotated[str, AfterValidator(text.paragraphs)]
+Sought = Annotated[str, AfterValidator(text.sought)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 Day = Annotated[date, BeforeValidator(_date)]
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX)]
@@ -113,6 +160,8 @@ _WORDING = {
     "date_type": "must be a date as YYYY-MM-DD",
     "string_too_short": "must have at least {min_length} character(s)",
     "string_too_long": "must have at most {max_length} characters",
+    "too_short": "must have at least {min_length} character(s)",
+    "too_long": "must have at most {max_length} characters",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "multiple_of": "must be in steps of {multiple_of}",

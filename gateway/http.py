@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response
 
 from broker import config
 from broker.calls import ANSWER_BY
+from broker.doors.refusals import Refusal
 from broker.errors import PlatformError
 from gateway.requests import Request
 from gateway.responses import failure, tell_standings
@@ -50,10 +51,10 @@ class JsonRequestHandler(HttpRequestHandler):
                 response: Response = getattr(self._service(request, args, kwargs), self.method_name)(
                     *args, **kwargs
                 )
-        except (PlatformError, HTTPException) as error:
+        except (PlatformError, HTTPException, Refusal) as error:
             response = failure(error, request.request_id)
         except Exception as error:
-            _log.exception("%s %s failed: request %s", request.method, request.path, request.request_id)
+            _log.exception("%s %s failed: request %s", request.method, request.shown_path, request.request_id)
             response = failure(error, request.request_id)
         tell_standings(response, request.standings)
         return response

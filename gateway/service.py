@@ -2,6 +2,7 @@
 
 from broker.consumer import event_handler
 from broker.events import Envelope
+from broker.tokens import SessionRevoked, UserUpdated
 from gateway.routes import accounts, movies, reviews, status, users
 
 
@@ -14,10 +15,9 @@ class GatewayService(accounts.Accounts, movies.Movies, reviews.Reviews, users.Us
     # auth when it starts.
     @event_handler("auth", "session_revoked", each_instance=True)
     def handle_session_revoked(self, event: Envelope) -> None:
-        data = event.data
-        self.identities.verifier.revoke(data["session"], data["expires_at"])
+        revoked = SessionRevoked.model_validate(event.data)
+        self.identities.verifier.revoke(revoked.session, revoked.expires_at)
 
     @event_handler("auth", "user_updated", each_instance=True)
     def handle_user_updated(self, event: Envelope) -> None:
-        data = event.data
-        self.identities.verifier.set_role(data["user"]["id"], data["role"])
+        self.identities.verifier.follow(UserUpdated.model_validate(event.data))

@@ -5,14 +5,20 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from broker.errors import Invalid
-from broker.validation import PAGE_DEFAULT, Body, Cursor, Day, Id, Limit, Line, Parameters, parse
+from broker.validation import (
+    PAGE_DEFAULT,
+    Body,
+    Cursor,
+    Day,
+    Id,
+    Limit,
+    Line,
+    Paragraphs,
+    Parameters,
+    WebAddress,
+    parse,
+)
 from movies.domain import Actor, genres
-
-
-def _web_address(url: str) -> str:
-    if url and not url.startswith(("http://", "https://")):
-        raise ValueError("must be an http or https URL")
-    return url
 
 
 def _present(text: str) -> str:
@@ -21,21 +27,37 @@ def _present(text: str) -> str:
     return text
 
 
+def _exact(score: float) -> float:
+    """Critics' and imported scores have 3 decimals at most; more is what arithmetic has left of a number."""
+    if round(score, SCORE_DECIMALS) != score:
+        raise ValueError(f"must have at most {SCORE_DECIMALS} decimals")
+    return score
+
+
+def _half(stars: float) -> float:
+    if stars * 2 != int(stars * 2):
+        raise ValueError("must be in steps of 0.5")
+    return stars
+
+
+SCORE_DECIMALS = 3
 Title = Annotated[Line, Field(max_length=300), AfterValidator(_present)]
 Genre = Annotated[Line, Field(max_length=300), AfterValidator(lambda text: ", ".join(genres(text)))]
 Kind = Literal["movie", "tv"]
 Prior = Annotated[float, Field(ge=0, le=10)]
-Stars = Annotated[float, Field(ge=1, le=10, multiple_of=0.5)]
+Score = Annotated[Prior, AfterValidator(_exact)]
+# Not pydantic's multiple_of, which lets 7.49999999999 pass.
+Stars = Annotated[float, Field(ge=1, le=10), AfterValidator(_half)]
 
 
 class CreateMovie(Body):
     """`rating` is the prior: a critic's or an imported score, 0 to 10."""
 
     title: Title
-    description: Annotated[Line, Field(max_length=10_000)] = ""
-    rating: Prior | None = None
+    description: Annotated[Paragraphs, Field(max_length=10_000)] = ""
+    rating: Score | None = None
     genre: Genre = ""
-    poster_url: Annotated[Line, Field(max_length=2000), AfterValidator(_web_address)] = ""
+    poster_url: WebAddress = ""
     release_date: Day | None = None
     kind: Kind = "movie"
     director: Annotated[Line, Field(max_length=300)] = ""
@@ -58,7 +80,7 @@ class UpdateMovie(Changes, CreateMovie):
 class CreateReview(Body):
     title: Annotated[Title, Field(max_length=200)]
     rating: Stars
-    body: Annotated[Line, Field(max_length=20_000)] = ""
+    body: Annotated[Paragraphs, Field(max_length=20_000)] = ""
     spoiler: bool = False
 
 
@@ -81,7 +103,10 @@ class ReviewPage(Page):
 
 
 class Search(Page):
-    """`title`: a part of it; `genre`: one of its genres; `q`: full text, which forgives a typo."""
+    """`title`, `director`: a part of it; `genre`: one of its genres; `q`: what people type to find a film.
+
+    All are compared folded (`broker.text`). Of a search by `q` there are `storage.ways.MOST` films at most.
+    """
 
     title: Annotated[Line, Field(max_length=300)] = ""
     genre: Annotated[Line, Field(max_length=100)] = ""
@@ -106,6 +131,12 @@ class Search(Page):
         if self.sort is None:
             return "relevance" if self.q else "rating"
         return {"newest": "latest", "oldest": "earliest"}.get(self.sort, self.sort)
+
+
+class Suggest(Parameters):
+    """`q`: a title as far as it is typed."""
+
+    q: Annotated[Line, Field(max_length=300)] = ""
 
 
 class _ActorFields(Body):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from broker.tokens import Identity
 from notifications import domain
 from notifications.domain import Attendance, Refusal
 from notifications.handlers import Client
@@ -11,11 +12,18 @@ class Clients:
     """Filled when a client connects, emptied when it is gone; nothing here looks through all of them but
     `signed_in`.
 
-    `sids_in(room)` gives the sockets in a room: Socket.IO keeps those already.
+    `sids_in(room)` gives the sockets in a room: Socket.IO keeps those already. `named(identity)` has the name
+    that the user has by now.
     """
 
-    def __init__(self, sids_in: Callable[[str], Iterable[str]], most_of_user: int) -> None:
+    def __init__(
+        self,
+        sids_in: Callable[[str], Iterable[str]],
+        most_of_user: int,
+        named: Callable[[Identity], Identity] = lambda identity: identity,
+    ) -> None:
         self._sids_in = sids_in
+        self._named = named
         self._most_of_user = most_of_user
         self._clients: dict[str, Client] = {}
         self._users: dict[int, dict[str, Client]] = {}  # the signed-in ones again, by their user
@@ -54,5 +62,5 @@ class Clients:
     def in_room(self, room: str) -> Attendance:
         """Who is in `room` here."""
         clients = [client for sid in self._sids_in(room) if (client := self._clients.get(sid)) is not None]
-        names = (client.identity.username for client in clients if client.identity is not None)
+        names = (self._named(client.identity).username for client in clients if client.identity is not None)
         return domain.attendance(len(clients), names)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from broker.events import Envelope
-from broker.validation import is_storable
+from broker.text import flattened, folded, line
 
 ALL = "all"
 GENRE_PREFIX = "genre:"
@@ -136,7 +136,7 @@ def room_name(room_id: int | str) -> str:
     if text == ALL:
         return ALL
     if text.startswith(GENRE_PREFIX):
-        genre = text.removeprefix(GENRE_PREFIX).strip().casefold()
+        genre = folded(text.removeprefix(GENRE_PREFIX))
         if 1 <= len(genre) <= MOST_GENRE_CHARACTERS:
             return GENRE_PREFIX + genre
     elif text.startswith(USER_PREFIX):
@@ -151,16 +151,15 @@ def room_name(room_id: int | str) -> str:
 
 
 def text_field(data: Mapping[str, Any], field: str, most: int) -> str:
-    """The text in `field` without the blanks around it, 1 to `most` characters. Raises Refusal `invalid`."""
+    """The line in `field` without the blanks around it, 1 to `most` characters. Raises Refusal `invalid`."""
     value = data.get(field)
     if value is None:
         raise Refusal(f"{field} is required", "invalid")
     if not isinstance(value, str):
         raise Refusal(f"{field} must be a text", "invalid")
-    text = value.strip()
+    text = _line(value, field)
     if not 1 <= len(text) <= most:
         raise Refusal(f"{field} must have 1 to {most} characters", "invalid")
-    _refuse_broken(text, field)
     return text
 
 
@@ -216,7 +215,7 @@ def fan_out(envelope: Envelope) -> News:
     if news.review.spoiler:
         review, title = {**review, "title": None, "body": None}, "(spoiler)"
     common = {
-        "message": f"{who} {deed}: {title}",
+        "message": f"{who} {deed}: {flattened(title)}",
         "verified": True,
         "event_id": envelope.id,
         "movie_id": news.movie.id,
@@ -230,7 +229,7 @@ def fan_out(envelope: Envelope) -> News:
 
 def _genre_rooms(genres: str) -> list[str]:
     """The rooms of a movie's comma-separated genres, each once."""
-    names = (name.strip().casefold() for name in genres.split(","))
+    names = (folded(name) for name in genres.split(","))
     return [GENRE_PREFIX + name for name in dict.fromkeys(names) if name]
 
 
@@ -247,10 +246,17 @@ def _name(data: Mapping[str, Any], field: str) -> int | str:
         raise Refusal(f"{field} must be a number or a text", "invalid")
     if not 1 <= len(str(value)) <= MOST_NAME_CHARACTERS:
         raise Refusal(f"{field} must have 1 to {MOST_NAME_CHARACTERS} characters", "invalid")
-    _refuse_broken(str(value), field)
-    return value
+    if isinstance(value, int):
+        return value
+    _line(value, field)
+    if value.splitlines() != [value]:  # it ends in one, which is no more than a blank elsewhere
+        raise Refusal(f"{field} must be one line", "invalid")
+    return value  # as it was sent: that is what the answer names
 
 
-def _refuse_broken(text: str, field: str) -> None:
-    if not is_storable(text):
-        raise Refusal(f"{field} must be text without NUL and broken characters", "invalid")
+def _line(value: str, field: str) -> str:
+    """One line, so that nobody adds to what a room is told in our words."""
+    try:
+        return line(value)
+    except ValueError as error:
+        raise Refusal(f"{field} {error}", "invalid") from error

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from broker.errors import Unauthenticated
 from broker.events import Envelope
-from broker.tokens import Ending, Identity
+from broker.tokens import Ending, Identity, SessionRevoked, UserUpdated
 from notifications import domain
 from notifications.domain import Attendance, News, Refusal, RoomRequest
 
@@ -71,7 +71,7 @@ class Tokens(Protocol):
     def is_live(self, identity: Identity) -> bool: ...
     def ending(self, identity: Identity) -> Ending | None: ...
     def revoke(self, session: str, expires_at: int) -> None: ...
-    def set_role(self, user_id: int, role: str) -> None: ...
+    def follow(self, change: UserUpdated) -> None: ...
 
 
 class Presence(Protocol):
@@ -237,14 +237,16 @@ async def repeat(envelope: Envelope, rooms: Rooms) -> None:
     await rooms.tell(data["room"], data["event"], data["payload"])
 
 
-def end_session(envelope: Envelope, tokens: Tokens) -> None:
-    """Refuse a revoked session's tokens. Raises KeyError, TypeError or ValueError for other data."""
-    tokens.revoke(str(envelope.data["session"]), int(envelope.data["expires_at"]))
+def end_session(envelope: Envelope, tokens: Tokens) -> int:
+    """Refuse a revoked session's tokens; answers whose they are. Raises ValueError for other data."""
+    revoked = SessionRevoked.model_validate(envelope.data)
+    tokens.revoke(revoked.session, revoked.expires_at)
+    return revoked.user.id
 
 
-def change_role(envelope: Envelope, tokens: Tokens) -> None:
-    """Follow a user's role. Raises KeyError, TypeError or ValueError for other data."""
-    tokens.set_role(int(envelope.data["user"]["id"]), str(envelope.data["role"]))
+def follow_user(envelope: Envelope, tokens: Tokens) -> None:
+    """Follow a user's role and name. Raises ValueError for other data."""
+    tokens.follow(UserUpdated.model_validate(envelope.data))
 
 
 def _speaker(client: Client, request: RoomRequest, tokens: Tokens) -> Identity | None:

@@ -14,7 +14,7 @@ from typing import Any
 import kombu
 
 from broker.rpc_client import call
-from broker.tokens import Ending, Identity, ReadingAllowance, TokenVerifier
+from broker.tokens import Ending, Identity, ReadingAllowance, TokenVerifier, UserUpdated
 from notifications.handlers import Gone
 from notifications.peers import Peers
 from notifications.sockets import SocketServer
@@ -100,8 +100,11 @@ class TokenKeeper:
     def revoke(self, session: str, expires_at: int) -> None:
         self._verifier.revoke(session, expires_at)
 
-    def set_role(self, user_id: int, role: str) -> None:
-        self._verifier.set_role(user_id, role)
+    def follow(self, change: UserUpdated) -> None:
+        self._verifier.follow(change)
+
+    def named(self, identity: Identity) -> Identity:
+        return self._verifier.named(identity)
 
     def start(self) -> None:
         self.running = True

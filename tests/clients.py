@@ -67,6 +67,14 @@ class Account:
     api: Api
     password: str = field(default=PASSWORD, repr=False)
 
+    def change(self, **fields: Any) -> requests.Response:
+        """Change the profile, with the password that it takes."""
+        return self.api.patch("/api/auth/me", {"current_password": self.password, **fields})
+
+    def delete(self, **options: Any) -> requests.Response:
+        """Close the account, with the password that it takes."""
+        return self.api.request("DELETE", "/api/auth/me", {"current_password": self.password}, **options)
+
 
 def sign_up(base: str) -> Account:
     """A fresh account, signed in."""

@@ -49,7 +49,9 @@ class Accounts(Resource):
     @http("DELETE", "/api/auth/me")
     def delete_own_account(self, request: Request) -> Response:
         identity = self.signed_in(request)
-        self.auth.delete_account(identity.user_id, request.idempotency_key)
+        # Without a body it is the password that is missing, not a content type.
+        body = request.json_body() if request.raw_body else {}
+        self.auth.delete_account(identity.user_id, body, request.idempotency_key)
         self.identities.verifier.revoke(identity.session, identity.expires_at)
         return message("User deleted successfully")
 

@@ -122,11 +122,11 @@ def test_a_new_username_is_shown_everywhere(anyone: Api, alice: Account, gateway
     user = sign_up(gateway)
     review = user.api.create_review(alice.api.create_movie())
     name = unique("renamed-")[:30]
-    assert user.api.patch("/api/auth/me", {"username": name}).status_code == 200
+    assert user.change(username=name).status_code == 200
     assert get(user.api, "/api/auth/me")["username"] == name
     assert get(anyone, f"/api/users/{user.id}")["username"] == name
     assert sign_in(gateway, user.email).username == name
-    assert user.api.patch("/api/auth/me", {"username": name.title()}).status_code == 200
+    assert user.change(username=name.title()).status_code == 200
     wait_until(
         lambda: get(anyone, f"/api/reviews/{review}")["username"] == name.title(),
         EFFECT_SECONDS,
@@ -137,7 +137,7 @@ def test_a_new_username_is_shown_everywhere(anyone: Api, alice: Account, gateway
 def test_a_new_email_signs_in_and_the_old_one_no_longer(anyone: Api, gateway: str) -> None:
     user = sign_up(gateway)
     email = f"new-{user.email}"
-    assert user.api.patch("/api/auth/me", {"email": email}).status_code == 200
+    assert user.change(email=email).status_code == 200
     assert sign_in(gateway, email).id == user.id
     login = {"email": user.email, "password": PASSWORD}
     assert_error(anyone.post("/api/auth/login", login), 401, "Invalid email or password")
@@ -150,7 +150,7 @@ def test_what_another_has_cannot_be_taken_by_a_change(
     alice: Account, bob: Account, field: str, message: str
 ) -> None:
     taken = getattr(bob, field).upper()
-    assert_error(alice.api.patch("/api/auth/me", {field: taken}), 400, message, fields={field})
+    assert_error(alice.change(**{field: taken}), 400, message, fields={field})
     assert get(alice.api, "/api/auth/me")[field] == getattr(alice, field)
 
 
@@ -192,7 +192,7 @@ def gone(platform: Platform, alice: Account) -> tuple[Account, int, int]:
     user = sign_up(platform.gateways[0])
     review = user.api.create_review(alice.api.create_movie())
     movie = user.api.create_movie()
-    response = user.api.delete("/api/auth/me")
+    response = user.delete()
     assert response.status_code == 200, response.text
     assert response.json()["message"]
     return user, review, movie

@@ -148,8 +148,8 @@ def test_after_logout_and_deletion_the_token_is_refused_whatever_the_key(gateway
     assert_message(user.api.post("/api/auth/logout", headers=header), "User logged out")
     assert_error(user.api.post("/api/auth/logout", headers=header), 401)
     again = sign_in(gateway, user.email)
-    assert again.api.delete("/api/auth/me", headers=header).status_code == 200
-    assert_error(again.api.delete("/api/auth/me", headers=header), 401)
+    assert again.delete(headers=header).status_code == 200
+    assert_error(again.delete(headers=header), 401)
 
 
 # --- the same key, another body or person
@@ -162,7 +162,12 @@ def test_after_logout_and_deletion_the_token_is_refused_whatever_the_key(gateway
         ("PUT", "/api/movies/{movie}", {"genre": "Drama"}, {"genre": "Crime"}),
         ("POST", "/api/movies/{movie}/reviews", REVIEW, {**REVIEW, "rating": 7}),
         ("PUT", "/api/reviews/{review}", {"rating": 3}, {"rating": 3.5}),
-        ("PATCH", "/api/auth/me", {"email": "{unique}@example.com"}, {"email": "x{unique}@example.com"}),
+        (
+            "PATCH",
+            "/api/auth/me",
+            {"email": "{unique}@example.com", "current_password": PASSWORD},
+            {"email": "x{unique}@example.com", "current_password": PASSWORD},
+        ),
     ],
 )
 def test_the_same_key_with_another_body_is_422(

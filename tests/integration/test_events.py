@@ -57,7 +57,7 @@ def test_an_accounts_life_is_announced_without_its_secrets(full_deployment: Full
     with EventQueue(full_deployment.servers.amqp, "auth") as queue:
         user = sign_up(full_deployment.gateways[0])
         full_deployment.set_role(user.username, "moderator")
-        user.api.delete("/api/auth/me")
+        user.delete()
         heard = queue.wait_for(
             lambda events: any(
                 e["type"] == "user_deleted" and e["data"]["user"]["id"] == user.id for e in events

@@ -63,7 +63,7 @@ def change_password(user: Account) -> None:
 
 
 def delete_account(user: Account) -> None:
-    assert user.api.delete("/api/auth/me").status_code == 200
+    assert user.delete().status_code == 200
 
 
 @pytest.mark.parametrize(

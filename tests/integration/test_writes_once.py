@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import uuid
 from collections.abc import Iterator
@@ -98,7 +99,7 @@ def test_each_write_of_an_account_can_be_delivered_twice(full_deployment: FullDe
         assert twice("set_role", name, "moderator")["role"] == "moderator"
         assert twice("update_profile", user, "its session", changes)["id"] == user
         twice("login", {"email": email, "password": "another password"})
-        twice("delete_account", user)
+        twice("delete_account", user, {"current_password": "another password"})
         heard = queue.wait_for(
             lambda events: any(
                 e["type"] == "user_deleted" and e["data"]["user"]["id"] == user for e in events
@@ -116,7 +117,7 @@ def test_a_logout_that_comes_again_after_the_account_is_gone_is_answered_as_befo
     user = sign_up(full_deployment.gateways[0])
     amqp, body = full_deployment.servers.amqp, call(user.id, "its session")
     assert delivered(amqp, "auth.logout", body, times=1) == [None]
-    full_deployment.rpc("auth.delete_account", user.id)
+    full_deployment.rpc("auth.delete_account", user.id, {"current_password": PASSWORD})
     assert delivered(amqp, "auth.logout", body, times=1) == [None]
     with pytest.raises(NotFound):
         delivered(amqp, "auth.logout", call(user.id, "its session"), times=1)
@@ -131,7 +132,9 @@ def test_a_redelivered_rotation_makes_one_key(full_deployment: FullDeployment) -
     assert after == before | {first}
 
 
-def test_the_table_holds_no_key_no_password_and_no_token(full_deployment: FullDeployment) -> None:
+def test_the_table_holds_nothing_secret_and_nothing_that_names_a_person(
+    full_deployment: FullDeployment,
+) -> None:
     name, key = f"user-{uuid.uuid4().hex[:12]}", f"key-{uuid.uuid4().hex}"
     email, password = f"{name}@example.com", f"secret {uuid.uuid4().hex}"
     api = Api(full_deployment.gateways[0])
@@ -144,8 +147,10 @@ def test_the_table_holds_no_key_no_password_and_no_token(full_deployment: FullDe
         cursor.execute("SELECT key || fingerprint, answer::text FROM idempotency_keys")
         stored = "\n".join(f"{bytes(hashes).decode('latin-1')} {answer}" for hashes, answer in cursor)
     connection.close()
-    assert name in stored
-    for secret in (key, password, token, token.split(".")[1], token.split(".")[2]):
+    _, claims, signature = token.split(".")
+    session = json.loads(base64.urlsafe_b64decode(claims + "=="))["sid"]
+    assert session in stored
+    for secret in (key, password, token, claims, signature, name, email):
         assert secret not in stored
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import unicodedata
 from datetime import UTC, datetime
 
 import jwt
 import pytest
+from werkzeug.security import generate_password_hash
 
 from auth import domain
+from broker import text
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -39,7 +42,47 @@ def test_the_published_key_verifies_the_token_and_is_public(secret: str) -> None
     settings = domain.TokenSettings(lifetime=60, secret=secret)
     token = domain.access_token(key, settings, 7, "alice", "session", datetime.now(UTC))
     published = domain.public_jwk(key, secret)
-    claims = jwt.decode(token, jwt.PyJWK(published), algorithms=["EdDSA"], issuer="movie-review-platform")
+    platform = "movie-review-platform"
+    claims = jwt.decode(token, jwt.PyJWK(published), algorithms=["EdDSA"], issuer=platform, audience=platform)
+    assert jwt.get_unverified_header(token)["typ"] == "at+jwt"
     assert (claims["sub"], claims["name"], claims["sid"]) == ("7", "alice", "session")
     assert claims["exp"] - claims["iat"] == 60
     assert "d" not in published
+
+
+@pytest.mark.parametrize("typed", ["pässwört", "pa\u0308sswo\u0308rt", "two\u00a0words"])
+@pytest.mark.parametrize("kept", ["pässwört", "pa\u0308sswo\u0308rt", "two words"])
+def test_a_hash_knows_every_spelling_of_its_password_and_no_other(typed: str, kept: str) -> None:
+    password_hash = domain.hash_password(kept, 1024)
+    assert domain.password_matches(password_hash, typed) == (text.password(typed) == text.password(kept))
+
+
+@pytest.mark.parametrize("typed", ["pässwört", "pa\u0308sswo\u0308rt"])
+@pytest.mark.parametrize("kept", ["pässwört", "pa\u0308sswo\u0308rt", "pa\u0308sswört"])
+def test_a_hash_of_before_passwords_had_one_form_is_good(typed: str, kept: str) -> None:
+    """But for a mixture, which no keyboard sends and which only itself fits."""
+    password_hash = generate_password_hash(kept, method="scrypt:1024:8:1")
+    fits = kept in (unicodedata.normalize(form, typed) for form in ("NFC", "NFD"))
+    assert domain.password_matches(password_hash, typed) == fits
+    assert domain.password_matches(password_hash, kept)
+
+
+@pytest.mark.parametrize(
+    ("typed", "hashes"),
+    [
+        ("all in ascii", 1),
+        ("密码密码密码", 1),
+        ("pässwört", 2),
+        ("pa\u0308sswo\u0308rt", 2),
+        ("two\u00a0words", 2),
+    ],
+)
+def test_how_many_hashes_a_sign_in_takes_depends_on_what_is_typed_alone(
+    typed: str, hashes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+    monkeypatch.setattr(domain, "check_password_hash", lambda *given: tried.append(given[0]))
+    for password_hash in (domain.hash_password("somebody's", 1024), domain.unknown_user_hash(1024)):
+        tried.clear()
+        assert not domain.password_matches(password_hash, typed)
+        assert tried == [password_hash] * hashes

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import json
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 
 from auth import domain
 from broker.errors import ServiceUnavailable, Unauthenticated
-from broker.tokens import ReadingAllowance, TokenVerifier
+from broker.tokens import ReadingAllowance, Renamed, TokenVerifier, UserUpdated
 
 SETTINGS = domain.TokenSettings(lifetime=60, secret="")
 KEY = domain.new_signing_key("")
@@ -82,13 +84,87 @@ def test_a_token_of_another_algorithm_is_refused(verifier: TokenVerifier, algori
         verifier.verify(forged)
 
 
-@pytest.mark.parametrize("missing", ["exp", "iat", "iss", "sub", "sid", "name"])
+def signed(claims: dict[str, Any] | None = None, header: dict[str, Any] | None = None) -> str:
+    """A token of ours with other claims and another header; one that is `...` is left out."""
+    said = {**jwt.decode(token(), options={"verify_signature": False}), **(claims or {})}
+    headers = {"alg": "EdDSA", "kid": KEY.kid, "typ": "at+jwt", **(header or {})}
+    parts = ({k: v for k, v in each.items() if v is not ...} for each in (headers, said))
+    signed = b".".join(base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in parts)
+    signature = domain.private_key(KEY, "").sign(signed)
+    return b".".join((signed, base64.urlsafe_b64encode(signature).rstrip(b"="))).decode()
+
+
+def test_a_token_as_it_is_signed_by_hand_is_good(verifier: TokenVerifier) -> None:
+    assert verifier.verify(signed()).user_id == 7
+
+
+@pytest.mark.parametrize("missing", ["exp", "iat", "iss", "sub", "sid", "name", "aud"])
 def test_a_token_without_a_claim_is_refused(verifier: TokenVerifier, missing: str) -> None:
-    claims = jwt.decode(token(), options={"verify_signature": False})
-    del claims[missing]
-    forged = jwt.encode(claims, domain.private_key(KEY, ""), algorithm="EdDSA", headers={"kid": KEY.kid})
+    with pytest.raises(Unauthenticated):
+        verifier.verify(signed({missing: ...}))
+
+
+NOW = int(time.time())
+WRONG_CLAIMS: list[tuple[str, Any]] = [
+    *(
+        ("sub", value)
+        for value in [7, "", "0", "07", "+7", " 7", "7 ", "٧", "7.0", "-7", str(2**63), "9" * 5000, None]
+    ),
+    *(("sub", value) for value in [True, ["7"], {}, 7.0]),
+    *(
+        ("exp", value)
+        for value in [str(NOW + 60), NOW + 60.5, True, None, [], {}, 10**30, float("inf"), NOW - 60]
+    ),
+    *(("exp", value) for value in [NOW + 10 * 366 * 86400]),
+    *(("iat", value) for value in [str(NOW), NOW + 0.5, True, None, [], {}, -1, NOW + 3600, NOW + 120, 0]),
+    *(("sid", value) for value in [7, "", None, [], {}, True, "x" * 201]),
+    *(("name", value) for value in [7, "", None, [], {}, "x" * 201]),
+    *(("iss", value) for value in ["somebody-else", None, 7, [], ["movie-review-platform"]]),
+    *(("aud", value) for value in ["somebody-else", None, 7, [], ["movie-review-platform"], ""]),
+    ("nbf", NOW + 3600),
+]
+
+
+@pytest.mark.parametrize(("claim", "value"), WRONG_CLAIMS, ids=lambda value: str(value)[:20])
+def test_a_claim_of_another_kind_is_refused_and_breaks_nothing(
+    verifier: TokenVerifier, claim: str, value: Any
+) -> None:
+    with pytest.raises(Unauthenticated):
+        verifier.verify(signed({claim: value}))
+
+
+@pytest.mark.parametrize("kind", ["JWT", "at+JWT+x", "id+jwt", "refresh+jwt", "AT", ...])
+def test_a_token_of_another_kind_is_refused(verifier: TokenVerifier, kind: Any) -> None:
+    with pytest.raises(Unauthenticated):
+        verifier.verify(signed(header={"typ": kind}))
+
+
+@pytest.mark.parametrize("kid", [..., "", "other", None, 7, True, [KEY.kid], {}])
+def test_a_token_that_names_no_key_of_ours_is_refused(verifier: TokenVerifier, kid: Any) -> None:
+    forged = signed(header={"kid": kid})
+    verifier.names_unknown_key(forged)
     with pytest.raises(Unauthenticated):
         verifier.verify(forged)
+
+
+@pytest.mark.parametrize("kind", ["JWT", ...])
+def test_a_token_of_the_release_before_is_good_until_it_expires(verifier: TokenVerifier, kind: Any) -> None:
+    assert verifier.verify(signed({"aud": ...}, {"typ": kind})).username == "alice"
+    with pytest.raises(Unauthenticated, match="expired"):
+        verifier.verify(signed({"aud": ..., "iat": NOW - 120, "exp": NOW - 60}, {"typ": kind}))
+
+
+def test_a_clock_that_is_a_little_ahead_signs_no_bad_tokens(verifier: TokenVerifier) -> None:
+    assert verifier.verify(token(at=datetime.now(UTC) + timedelta(seconds=30)))
+
+
+@pytest.mark.parametrize("part", [0, 1])
+def test_arrays_without_end_in_a_token_are_refused(verifier: TokenVerifier, part: int) -> None:
+    parts = token().split(".")
+    parts[part] = base64.urlsafe_b64encode(b"[" * 6000).decode().rstrip("=")
+    verifier.names_unknown_key(".".join(parts))
+    with pytest.raises(Unauthenticated):
+        verifier.verify(".".join(parts))
 
 
 @pytest.mark.parametrize("text", ["", "abc", "a.b.c", "ey.ey.ey", "\x00"])
@@ -145,3 +221,57 @@ def test_a_reading_taken_before_a_change_of_role_does_not_undo_it(verifier: Toke
     verifier.set_role(7, "user")
     verifier.load(verification(staff=[{"user_id": 7, "role": "admin"}]))
     assert verifier.verify(token()).role == "user"
+
+
+def renamed(name: str, version: int = 2) -> dict[str, Any]:
+    return {"user_id": 7, "username": name, "version": version}
+
+
+def test_a_name_follows_readings_and_events(verifier: TokenVerifier) -> None:
+    old = verifier.verify(token())
+    verifier.load(verification(renamed=[renamed("alicia")]))
+    assert verifier.verify(token()).username == verifier.named(old).username == "alicia"
+    user = {"id": 7, "username": "alison"}
+    verifier.follow(UserUpdated.model_validate({"version": 3, "user": user, "role": "moderator"}))
+    assert (verifier.verify(token()).username, verifier.verify(token()).role) == ("alison", "moderator")
+
+
+def test_neither_a_reading_of_before_nor_an_older_event_undoes_a_name(verifier: TokenVerifier) -> None:
+    verifier.rename(Renamed(**renamed("alison", 3)))
+    verifier.load(verification(renamed=[renamed("alicia", 2)]))
+    assert verifier.verify(token()).username == "alison"
+    verifier.rename(Renamed(**renamed("alicia", 2)))
+    assert verifier.verify(token()).username == "alison"
+
+
+REVOKED = {"session": "gone", "expires_at": NOW + 60}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"revoked": value} for value in (None, {}, "x", [None], [[]], [{"session": "gone"}])),
+        *(
+            {"revoked": [REVOKED, {**REVOKED, "expires_at": value}]}
+            for value in ("1", 1.5, True, None, -1, 10**30)
+        ),
+        *({"revoked": [{**REVOKED, "session": value}]} for value in (7, None, "", ["gone"])),
+        *({"staff": value} for value in (None, {}, [None], [{"user_id": "7", "role": "admin"}])),
+        *({"staff": [{"user_id": 7, "role": value}]} for value in (None, 7, "")),
+        *({"renamed": value} for value in (None, {}, [None], [renamed("", 2)], [renamed("x", 0)])),
+        *({"keys": value} for value in (None, {}, [None], [{}], [{"kid": "x"}], ["x"])),
+    ],
+    ids=lambda more: str(more)[:60],
+)
+def test_a_reading_that_is_none_changes_nothing(verifier: TokenVerifier, more: dict[str, Any]) -> None:
+    with pytest.raises((ValueError, KeyError, jwt.PyJWTError)):
+        verifier.load(verification(**more))
+    assert verifier.verify(token(session="gone")).username == "alice"
+    verifier.load(verification(revoked=[REVOKED]))
+    with pytest.raises(Unauthenticated):
+        verifier.verify(token(session="gone"))
+
+
+def test_a_reading_by_auth_of_the_release_before_and_of_the_next_one_is_one(verifier: TokenVerifier) -> None:
+    verifier.load(verification(something="new"))
+    assert verifier.verify(token())

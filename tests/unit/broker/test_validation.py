@@ -150,6 +150,33 @@ def test_blanks_around_a_line_go_and_nothing_else_remains_is_empty() -> None:
     assert reasons(movies.CreateMovie, {"title": "   "}) == {"title": "must not be empty"}
 
 
+@pytest.mark.parametrize(
+    ("model", "body", "reasons_given"),
+    [
+        (movies.CreateMovie, {"title": "x" * 301}, {"title": "must have at most 300 characters"}),
+        (
+            movies.CreateMovie,
+            {"title": "A", "director": "e\u0301" * 301},
+            {"director": "must have at most 300 characters"},
+        ),
+        (
+            auth.UpdateProfile,
+            {"password": "a\u0308" * 4},
+            {"password": "must have at least 8 character(s)"},
+        ),
+        (auth.Register, {"username": "ab", "email": "x"}, {"username": "must have 3 to 32 characters"}),
+    ],
+)
+def test_what_is_too_long_or_too_short_is_told_in_our_words(
+    model: Any, body: dict[str, str], reasons_given: dict[str, str]
+) -> None:
+    assert reasons_given.items() <= reasons(model, body).items()
+
+
+def test_a_decomposed_text_is_as_long_as_what_it_composes_to() -> None:
+    assert len(parse(movies.CreateMovie, {"title": "e\u0301" * 300}).title) == 300
+
+
 def test_an_update_of_nothing_is_invalid() -> None:
     with pytest.raises(Invalid):
         parse(movies.UpdateMovie, {}).changes()

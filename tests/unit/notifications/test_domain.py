@@ -40,6 +40,9 @@ def payload(envelope: Envelope, room: str = "all") -> dict[str, Any]:
         ("genre: Science Fiction ", "genre:science fiction"),
         ("genre:STRASSE", "genre:strasse"),
         ("genre:Straße", "genre:strasse"),
+        ("genre:Science \u00a0 Fiction", "genre:science fiction"),
+        ("genre:Come\u0301die", "genre:comédie"),
+        ("genre:ＤＲＡＭＡ", "genre:drama"),
         ("user:7", "user:7"),
     ],
 )
@@ -91,7 +94,11 @@ def test_an_event_without_an_object_is_refused(data: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, 1.5, float("nan"), [], {}, "", "x" * 101, 10**101, "a\0b", "\ud800"]
+    "value",
+    [
+        *[None, True, 1.5, float("nan"), [], {}, "", "x" * 101, 10**101, "a\0b", "\ud800"],
+        *["a\nb", "a\n", "\n", "\u2028a", "a\u202eb", "\u200b", "\u3164", "\u0301", "a\x85"],
+    ],
 )
 @pytest.mark.parametrize("field", ["user_id", "room_id"])
 def test_a_name_that_cannot_be_is_refused_by_its_field(field: str, value: object) -> None:
@@ -198,3 +205,16 @@ def test_an_id_is_seen_once_and_the_oldest_is_forgotten() -> None:
         False,
         True,
     ]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028", "\x85", "\u202e", "\x1b[2K\r"])
+def test_a_verified_message_never_has_a_second_line(end: str) -> None:
+    forged = f"Great{end}User 1 added a new review: forged"
+    message = payload(review_event(review={"title": forged}))["message"]
+    assert message.startswith("User 7 added a new review: Great ")
+    assert message.isprintable()
+
+
+def test_the_genres_of_an_event_are_rooms_however_they_are_spelt() -> None:
+    news = domain.fan_out(review_event(movie={"genre": "Science  Fiction, Come\u0301die,COMÉDIE, , Ｄrama"}))
+    assert news.rooms == ("42", "all", "genre:science fiction", "genre:comédie", "genre:drama", "user:7")

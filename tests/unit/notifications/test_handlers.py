@@ -10,7 +10,7 @@ import pytest
 
 from broker.errors import ServiceUnavailable, Unauthenticated
 from broker.events import Envelope
-from broker.tokens import Identity
+from broker.tokens import Identity, UserUpdated
 from notifications import handlers
 from notifications.domain import Refusal
 from notifications.handlers import Client, Gone
@@ -63,7 +63,7 @@ class FakeTokens:
     def __init__(self, loaded: bool = True) -> None:
         self.loaded = loaded
         self.revoked: dict[str, int] = {}
-        self.roles: dict[int, str] = {}
+        self.followed: list[tuple[int, str, str]] = []
 
     async def identify(self, token: str) -> Identity:
         if not self.loaded:
@@ -78,8 +78,8 @@ class FakeTokens:
     def revoke(self, session: str, expires_at: int) -> None:
         self.revoked[session] = expires_at
 
-    def set_role(self, user_id: int, role: str) -> None:
-        self.roles[user_id] = role
+    def follow(self, change: UserUpdated) -> None:
+        self.followed.append((change.user.id, change.user.username, change.role))
 
 
 @pytest.fixture
@@ -444,11 +444,45 @@ def test_what_another_notifiers_room_was_told_is_repeated_here_alone(rooms: Fake
     assert rooms.said_everywhere == []
 
 
-def test_a_revoked_session_ends_and_a_role_changes(tokens: FakeTokens) -> None:
-    user = {"id": 7, "username": "anna"}
-    handlers.end_session(
-        envelope("session_revoked", {"user": user, "session": "s7", "expires_at": 99}), tokens
-    )
-    handlers.change_role(envelope("user_updated", {"user": user, "role": "admin"}), tokens)
+REVOKED = {"user": {"id": 7, "username": "anna"}, "session": "s7", "expires_at": 99}
+UPDATED = {"version": 2, "user": {"id": 7, "username": "hannah"}, "role": "admin"}
+
+
+def test_a_revoked_session_ends_and_a_user_is_followed(tokens: FakeTokens) -> None:
+    assert handlers.end_session(envelope("session_revoked", REVOKED), tokens) == 7
+    handlers.follow_user(envelope("user_updated", UPDATED), tokens)
     assert tokens.revoked == {"s7": 99}
-    assert tokens.roles == {7: "admin"}
+    assert tokens.followed == [(7, "hannah", "admin")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        *({**REVOKED, "expires_at": value} for value in ("99", 99.5, True, None, -1, 10**30, [99])),
+        *({**REVOKED, "session": value} for value in ("", 7, None, ["s7"], "x" * 201)),
+        *({**REVOKED, "user": value} for value in (7, {}, {"id": "7", "username": "anna"})),
+    ],
+    ids=str,
+)
+def test_what_is_no_end_of_a_session_ends_none(tokens: FakeTokens, data: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - pydantic's
+        handlers.end_session(envelope("session_revoked", data), tokens)
+    assert tokens.revoked == {}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        *({**UPDATED, "version": value} for value in ("2", 2.5, True, 0, 10**30)),
+        *({**UPDATED, "role": value} for value in (7, None, "")),
+        *({**UPDATED, "user": {"id": value, "username": "hannah"}} for value in ("7", 0, True, 10**30)),
+        *({**UPDATED, "user": {"id": 7, "username": value}} for value in (7, None, "", "x" * 201)),
+    ],
+    ids=str,
+)
+def test_what_is_no_change_of_a_user_changes_nothing(tokens: FakeTokens, data: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - pydantic's
+        handlers.follow_user(envelope("user_updated", data), tokens)
+    assert tokens.followed == []
