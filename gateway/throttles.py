@@ -6,13 +6,11 @@ account, each of them has THIN_SHARE of its guesses, but for those that have sig
 """
 
 import hashlib
-import ipaddress
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 import cachetools
@@ -33,7 +31,7 @@ MOST_KEYS = 20_000  # of writes, remembered for
 KEY_SECONDS = 600
 MOST_CHARACTERS = 320  # of an e-mail address
 TOO_MANY_GUESSES = "Too many wrong passwords; try again later"
-IPV6_SHARE = 64  # bits: what a provider gives to one customer, at least
+MOST_ADDRESS = 64  # characters: what a proxy of ours tells may be any text
 
 
 class Kind(Enum):
@@ -119,7 +117,7 @@ class Throttles(SharedExtension):
 
         Raises TooManyRequests where it must not be answered.
         """
-        address = network(request.client_address)
+        address = request.client_address[:MOST_ADDRESS]
         match kind:
             case Kind.FREE:
                 yield
@@ -241,20 +239,6 @@ class Throttles(SharedExtension):
     def _hidden(self, text: str) -> str:
         """What stands for `text` in Redis: it may be an e-mail address."""
         return hashlib.blake2b(text.encode(), key=self._secret, digest_size=16).hexdigest()
-
-
-@lru_cache(maxsize=10_000)
-def network(address: str) -> str:
-    """What counts as one address: of IPv6 a network of IPV6_SHARE bits, which one customer has whole."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.ip_network((parsed, IPV6_SHARE), strict=False))
 
 
 def _text(body: bytes, name: str) -> str | None:

@@ -222,7 +222,9 @@ def fan_out(envelope: Envelope) -> News:
         "movie_title": news.movie.title,
         "review": review,
     }
-    return News(envelope.id, event, tuple(rooms), json.dumps(common, separators=(",", ":")))
+    return News(
+        envelope.id, event, tuple(rooms), json.dumps(common, separators=(",", ":"), ensure_ascii=False)
+    )
 
 
 def _genre_rooms(genres: str) -> list[str]:

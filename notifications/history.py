@@ -5,6 +5,7 @@ whichever room. What a room told since then is replayed whole or not at all.
 """
 
 import asyncio
+import sys
 import time
 import uuid
 from bisect import bisect_right
@@ -21,6 +22,11 @@ EVENT_BYTES = 400
 ROOM_BYTES = 120
 
 _place = attrgetter("place")
+
+
+def _bytes_of(text: str) -> int:
+    """What its characters take in memory: one, two or four bytes each, as the widest of them needs."""
+    return sys.getsizeof(text) - sys.getsizeof("")
 
 
 @dataclass(slots=True)
@@ -77,7 +83,7 @@ class History:
         if event_id in self._events:
             return False
         rooms = news.rooms if news else ()
-        size = EVENT_BYTES + len(rooms) * ROOM_BYTES + (len(news.text) if news else 0)
+        size = EVENT_BYTES + len(rooms) * ROOM_BYTES + (_bytes_of(news.text) if news else 0)
         event = _Event(event_id, self._places, at, rooms, news, size, len(rooms))
         self._places += 1
         self._events[event_id] = event

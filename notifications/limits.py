@@ -6,10 +6,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
+
+import cachetools
 
 from broker.config import Settings
 
+MOST_SHARES = 20_000
 BURST_SECONDS = 2.0  # of its rate that a client may have saved up
 LONGEST_SECONDS = 60.0  # more than a client may be silent: then it is gone, and takes nothing
 
@@ -19,6 +22,8 @@ class Limits:
     """The part of the settings that each socket is held to. Rates are in messages a second."""
 
     message_rate: float
+    address_rate: float
+    share_bytes: int
     frame_bytes: int
     queue_packets: int
     queue_bytes: int
@@ -30,6 +35,8 @@ class Limits:
     def of(cls, settings: Settings) -> Self:
         return cls(
             message_rate=settings.NOTIFIER_MESSAGE_RATE,
+            address_rate=settings.NOTIFIER_ADDRESS_RATE,
+            share_bytes=settings.NOTIFIER_SHARE_BYTES,
             frame_bytes=settings.NOTIFIER_FRAME_BYTES,
             queue_packets=settings.NOTIFIER_QUEUE_PACKETS,
             queue_bytes=settings.NOTIFIER_QUEUE_BYTES,
@@ -65,6 +72,61 @@ class Pace:
         return max(-self._saved / self._rate, 0.0)
 
 
+class Waiting(Protocol):
+    """What lies somewhere for one socket."""
+
+    @property
+    def waiting(self) -> int:
+        """How much that is, in bytes or characters."""
+
+
+class Share:
+    """What all sockets of one user together may send, and leave unread; or of one address without a token."""
+
+    def __init__(self, rate: float, most_bytes: int) -> None:
+        self.pace = Pace(rate)
+        self._most_bytes = most_bytes
+        self._waiting: dict[Waiting, int] = {}
+        self._bytes = 0
+
+    def admits(self, pile: Waiting, waiting: int) -> bool:
+        """Whether so many bytes may wait for one of its sockets."""
+        self._bytes += waiting - self._waiting.get(pile, 0)
+        self._waiting[pile] = waiting
+        if self._bytes > self._most_bytes:
+            # Some have been taken since they were counted.
+            others = {each: each.waiting for each in self._waiting if each is not pile}
+            self._waiting = {each: size for each, size in others.items() if size} | {pile: waiting}
+            self._bytes = sum(self._waiting.values())
+        return self._bytes <= self._most_bytes
+
+    def forget(self, pile: Waiting) -> None:
+        """Nothing waits for that socket any more."""
+        self._bytes -= self._waiting.pop(pile, 0)
+
+
+class Shares:
+    """The shares by whose they are. Those of people who left are kept for a while: nobody gets a new one by
+    connecting again.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._shares: cachetools.LRUCache[tuple[str, object], Share] = cachetools.LRUCache(MOST_SHARES)
+
+    def of_user(self, user_id: int) -> Share:
+        return self._of(("user", user_id), self._limits.message_rate)
+
+    def of_address(self, address: str) -> Share:
+        return self._of(("address", address), self._limits.address_rate)
+
+    def _of(self, whose: tuple[str, object], rate: float) -> Share:
+        share = self._shares.get(whose)
+        if share is None:
+            share = self._shares[whose] = Share(rate, self._limits.share_bytes)
+        return share
+
+
 class Backlog:
     """How many frames lie in a transport's write buffer.
 
@@ -78,18 +140,25 @@ class Backlog:
         self._written = 0
         self._ends: deque[int] = deque()
 
-    def admits(self, frames: Sequence[bytes]) -> bool:
-        """Whether these may be added; if so, they are to be written now."""
-        waiting = self._transport.get_write_buffer_size()
+    @property
+    def waiting(self) -> int:
+        """How many bytes lie there."""
+        return int(self._transport.get_write_buffer_size())
+
+    def admits(self, frames: Sequence[bytes], share: Share) -> bool:
+        """Whether these may be added; if so, they are to be written now. `share`: the client's."""
+        waiting = self.waiting
         if not waiting:
             self._written += sum(map(len, frames))
-            self._ends.clear()
+            if self._ends:
+                self._ends.clear()
+                share.forget(self)
             return True
         for frame in frames:
             self._written += len(frame)
             waiting += len(frame)
             self._ends.append(self._written)
-        if waiting > self._limits.queue_bytes:
+        if waiting > self._limits.queue_bytes or not share.admits(self, waiting):
             return False
         return len(self._ends) <= self._limits.queue_packets or self._recounted(waiting)
 
@@ -110,15 +179,22 @@ class Outbox(asyncio.Queue[Any]):
         self._characters = 0
         self._shorter = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """In characters."""
+        return self._characters
+
     def is_longer_than(self, packets: int, size: int) -> bool:
         """`size` is in characters, for want of anything encoded yet."""
         return self.qsize() > packets or self._characters > size
 
-    async def until_shorter(self, packets: int) -> None:
-        """Return once at most `packets` wait, or after a time in which nothing would come of it any more."""
+    async def until_shorter(self, packets: int, size: int) -> None:
+        """Return once at most `packets` of `size` characters together wait, or after a time in which nothing
+        would come of it any more.
+        """
         with suppress(TimeoutError):
             async with asyncio.timeout(LONGEST_SECONDS):
-                while self.qsize() > packets:
+                while self.is_longer_than(packets, size):
                     self._shorter.clear()
                     await self._shorter.wait()
 

@@ -197,6 +197,8 @@ class Notifier:
             if not self._is_open(sid):  # it went while its token was checked: nobody would tell us again
                 raise Refusal("The connection is closed", "unavailable")
             self._clients.add(client)
+            if client.identity is not None:
+                self._server.belongs_to(sid, client.identity.user_id)
         except PlatformError as error:
             raise socketio.exceptions.ConnectionRefusedError(error.message) from error
         except Refusal as refusal:

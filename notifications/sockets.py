@@ -4,6 +4,7 @@ Every override below is a place where python-socketio or python-engineio has no 
 """
 
 import asyncio
+import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
@@ -20,8 +21,9 @@ from socketio import packet as socketio_packet
 from broker.config import Settings
 from broker.doors.clients import client_address
 from broker.doors.refusals import ENCODED
+from broker.validation import is_storable
 from notifications.fanout import FanOut
-from notifications.limits import Limits, Outbox, Pace
+from notifications.limits import Limits, Outbox, Pace, Share, Shares
 from notifications.websocket import PROTOCOL_ERROR, SOCKETIO_TYPES, WebSocket
 
 ROOT = "/"  # the only namespace there is
@@ -37,10 +39,22 @@ class Malformed(Exception):
     """What a client sent is no packet of Socket.IO, or one that is not taken."""
 
 
+class Json:
+    """JSON with letters as they are: escaped, an emoji is twelve bytes instead of four."""
+
+    loads = staticmethod(json.loads)
+
+    @staticmethod
+    def dumps(value: Any, **options: Any) -> str:
+        text = json.dumps(value, ensure_ascii=False, **options)
+        return text if is_storable(text) else json.dumps(value, **options)
+
+
 class Packet(socketio_packet.Packet):
     """A Socket.IO packet without binary parts."""
 
     uses_binary_events = False
+    json = Json
 
     def decode(self, encoded_packet: Any) -> int:
         """Raises Malformed."""
@@ -71,6 +85,8 @@ class EngineServer(engineio.AsyncServer):
     def __init__(self, limits: Limits, *, deflate: bool, polling: bool, **options: Any) -> None:
         super().__init__(**options)
         self.limits = limits
+        self._shares = Shares(limits)
+        self._session_shares: dict[str, Share] = {}
         self.deflate = deflate
         self.websockets: dict[str, WebSocket] = {}
         self._polling = polling
@@ -89,7 +105,10 @@ class EngineServer(engineio.AsyncServer):
         """Send a packet the library's way, unless too many wait already."""
         socket = self.sockets.get(sid)
         if socket is not None and not socket.closed:
-            if socket.queue.is_longer_than(self.limits.queue_packets, self.limits.queue_bytes):
+            waiting = socket.queue.waiting
+            if socket.queue.is_longer_than(self.limits.queue_packets, self.limits.queue_bytes) or (
+                waiting and not self.share_of(sid).admits(socket.queue, waiting)
+            ):
                 await self.drop(sid)
                 return
             await socket.send(pkt)
@@ -132,13 +151,33 @@ class EngineServer(engineio.AsyncServer):
         """Count a session."""
         self._addresses[sid] = address = self.address(environ["aiohttp.request"])
         self._connections[address] += 1
+        self._session_shares[sid] = self._shares.of_address(address)
+
+    def share_of(self, sid: str) -> Share:
+        """What a session's messages, and what waits for it, count for: while it ends, nobody's."""
+        share = self._session_shares.get(sid)
+        return share or Share(self.limits.message_rate, self.limits.share_bytes)
+
+    def belongs_to(self, sid: str, user_id: int) -> None:
+        """Count a session for a user from now on, and no more for its address."""
+        if sid in self._session_shares:
+            self._forget_waiting(sid)
+            self._session_shares[sid] = share = self._shares.of_user(user_id)
+            if (websocket := self.websockets.get(sid)) is not None:
+                websocket.belongs_to(share)
 
     def closed(self, sid: str) -> None:
         """Count it no more."""
+        self._forget_waiting(sid)
+        self._session_shares.pop(sid, None)
         if (address := self._addresses.pop(sid, None)) is not None:
             self._connections[address] -= 1
             if not self._connections[address]:
                 del self._connections[address]
+
+    def _forget_waiting(self, sid: str) -> None:
+        if (socket := self.sockets.get(sid)) is not None:
+            self.share_of(sid).forget(socket.queue)
 
     async def _translate(self, request: web.Request) -> dict[str, Any]:
         environ: dict[str, Any] = driver.translate_request(request)
@@ -198,7 +237,14 @@ class SocketServer(socketio.AsyncServer):
         if (websocket := self.eio.websockets.get(session)) is not None:
             await websocket.until_writable()
         elif (socket := self.eio.sockets.get(session)) is not None and not socket.closed:
-            await socket.queue.until_shorter(self._limits.queue_packets // 2)
+            limits = self._limits
+            await socket.queue.until_shorter(limits.queue_packets // 2, limits.queue_bytes // 8)
+
+    def belongs_to(self, sid: str, user_id: int) -> None:
+        """All sockets of a user have one rate, and one share of what may wait."""
+        session = self.manager.eio_sid_from_sid(sid, ROOT)
+        if session is not None:
+            self.eio.belongs_to(session, user_id)
 
     async def drop(self, sid: str) -> None:
         """Close a client's connection without a word: stock clients then connect again by themselves."""
@@ -229,7 +275,7 @@ class SocketServer(socketio.AsyncServer):
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if eio_sid not in self.eio.websockets and (pace := self._paces.get(eio_sid)) is not None:
-            await asyncio.sleep(pace.take())
+            await asyncio.sleep(max(pace.take(), self.eio.share_of(eio_sid).pace.take()))
         try:
             await super()._handle_eio_message(eio_sid, data)
         except Malformed as error:

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 from engineio.async_drivers.aiohttp import WebSocket as LibraryWebSocket
 
-from notifications.limits import Backlog, Limits, Outbox, Pace
+from notifications.limits import Backlog, Limits, Outbox, Pace, Share
 
 _log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ class WebSocket(LibraryWebSocket):
         self._limits: Limits = server.limits
         self._outbox: Outbox = self._session.queue
         self._pace = Pace(self._limits.message_rate)
+        self._share: Share = server.share_of(self._session.sid)
         self._in_a_row = 0
         self._takes_frames = False
         self._kept: list[bytes] = []
@@ -58,7 +59,10 @@ class WebSocket(LibraryWebSocket):
             self._takes_frames = self._can_take_frames() and not self._session.connected
             self.environ = environ
             self.server.websockets[self._session.sid] = self
-            await self.handler(self)
+            try:
+                await self.handler(self)
+            finally:
+                self._share.forget(self._backlog)
         except (OSError, ValueError) as error:
             _log.debug("a socket was closed: %s", error)
         finally:
@@ -79,6 +83,11 @@ class WebSocket(LibraryWebSocket):
         elif not self._session.closed:
             await self._session.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_ERROR)
 
+    def belongs_to(self, share: Share) -> None:
+        """From now on this client's messages, and what waits for it, count there."""
+        self._share.forget(self._backlog)
+        self._share = share
+
     def take(self, frame: bytes) -> int:
         """Keep a finished frame for the next `flush`: see `notifications.fanout.Direct`."""
         if not (self._takes_frames and self._outbox.is_sent):
@@ -91,7 +100,7 @@ class WebSocket(LibraryWebSocket):
         frames, self._kept = self._kept, []
         if not frames or self._transport.is_closing():
             return
-        if not self._backlog.admits(frames):
+        if not self._backlog.admits(frames, self._share):
             self.abort("it takes too little of what it is sent")
         elif len(frames) == 1:
             self._transport.write(frames[0])
@@ -105,7 +114,7 @@ class WebSocket(LibraryWebSocket):
             self._in_a_row = 0
             await asyncio.sleep(0)
         with suppress(ConnectionError):
-            await self._outbox.until_shorter(YIELD_AFTER)
+            await self._outbox.until_shorter(YIELD_AFTER, PAUSE_BYTES)
             await self._writer.drain()
 
     async def send(self, message: str | bytes) -> None:
@@ -114,7 +123,7 @@ class WebSocket(LibraryWebSocket):
 
     async def close(self) -> None:
         self.flush()
-        if self._pace.is_exceeded:
+        if self._pace.is_exceeded or self._share.pace.is_exceeded:
             # aiohttp would wait for the answer to its close frame, and meanwhile read all of a flood.
             self.hang_up("it sends too much", WSCloseCode.POLICY_VIOLATION)
         await super().close()
@@ -126,7 +135,8 @@ class WebSocket(LibraryWebSocket):
         """
         while True:
             message = await self._sock.receive()
-            if (seconds := self._pace.take()) > 0 and message.type in _SENT_BY_CLIENTS:
+            seconds = max(self._pace.take(), self._share.pace.take())
+            if seconds > 0 and message.type in _SENT_BY_CLIENTS:
                 await asyncio.sleep(seconds)
             match message.type:
                 case WSMsgType.TEXT:
@@ -163,7 +173,7 @@ class WebSocket(LibraryWebSocket):
 
     def _before_the_library_writes(self, message: bytes) -> None:
         self.flush()  # nothing overtakes
-        if not self._backlog.admits([message]):
+        if not self._backlog.admits([message], self._share):
             self.abort("it takes too little of what it is sent")
             raise ConnectionResetError("the client is too slow")
 

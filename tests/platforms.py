@@ -22,12 +22,14 @@ from tests.servers import ServerUrls
 START_SECONDS = 60
 # Half of what the tests take would be the hashing of passwords.
 CHEAP_PASSWORDS = {"PASSWORD_COST": "1024"}
-# All that the tests act for comes from one address. Guesses are counted as they are for people.
+# All that the tests act for comes from one address, and some of them mistake passwords for a living.
 CROWDED_ADDRESS = {
     "THROTTLE_READS": "1000000 per minute",
     "THROTTLE_WRITES": "1000000 per minute",
     "THROTTLE_SIGN_INS": "1000000 per minute",
     "THROTTLE_REGISTRATIONS": "1000000 per minute",
+    "THROTTLE_GUESSES": "1000000 per minute",
+    "THROTTLE_ACCOUNT_GUESSES": "1000000 per minute",
     "THROTTLE_HASHES": "1000",
 }
 

@@ -22,6 +22,7 @@ def deployment_for(sockets: int) -> Iterator[tuple[FullDeployment, Path]]:
         program = compile_listeners(folder)
         deployment = FullDeployment(servers.urls, folder)
         deployment.environment["NOTIFIER_ADDRESS_CONNECTIONS"] = str(sockets)
+        deployment.environment["NOTIFIER_ADDRESS_RATE"] = "1000000"
         try:
             deployment.start()
             yield deployment, program

@@ -21,12 +21,12 @@ from tests.platforms import Embedded, FullDeployment, Platform
 from tests.processes import wait_until
 from tests.servers import PrivateServers
 
-# What one hash costs is as people have it; the throttles, which would end the flood before it came to the
-# lane, are out of its way.
+# What one hash costs is as people have it; shares, which would end the flood before it came to the lane, are
+# out of its way.
 REAL_COST = {
+    "GATEWAY_ADDRESS_REQUESTS": "1000",
+    "GATEWAY_ADDRESS_CONNECTIONS": "1000",
     "PASSWORD_COST": "32768",
-    "THROTTLE_GUESSES": "1000000 per minute",
-    "THROTTLE_ACCOUNT_GUESSES": "1000000 per minute",
 }
 FLOOD_SECONDS = 4.0
 SLOWEST_SECONDS = 1.0  # of a cheap call beside a flood, on a machine that others use too

@@ -23,6 +23,8 @@ DEFAULTS = {
     "THROTTLE_WRITES": "300 per minute",
     "THROTTLE_SIGN_INS": "60 per minute",
     "THROTTLE_REGISTRATIONS": "30 per 10 minutes",
+    "THROTTLE_GUESSES": "10 per 15 minutes",
+    "THROTTLE_ACCOUNT_GUESSES": "100 per hour",
     "THROTTLE_HASHES": "4",
 }
 JSON = {"Content-Type": "application/json"}

@@ -10,5 +10,5 @@ from tests.bench.fan_out.python_server import application, serve
 YIELD_AFTER = 8
 
 if __name__ == "__main__":
-    settings = config.Settings(NOTIFIER_ADDRESS_CONNECTIONS=1_000_000)
+    settings = config.Settings(NOTIFIER_ADDRESS_CONNECTIONS=1_000_000, NOTIFIER_ADDRESS_RATE=1_000_000)
     serve(application(socket_server(settings), YIELD_AFTER), uvloop.new_event_loop())

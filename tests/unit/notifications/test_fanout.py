@@ -10,9 +10,10 @@ import pytest
 import socketio
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from socketio import packet
 
 from broker.config import Settings
-from notifications.sockets import socket_server
+from notifications.sockets import Json, socket_server
 from tests.raw_sockets import CLOSE, RawSocket, Running, event, running
 
 JSON = st.recursive(
@@ -39,8 +40,12 @@ async def frames(server: socketio.AsyncServer, told: list[Any]) -> list[bytes]:
         return read
 
 
+class Unescaped(packet.Packet):
+    json = Json
+
+
 def stock() -> socketio.AsyncServer:
-    return socketio.AsyncServer(async_mode="aiohttp", async_handlers=False)
+    return socketio.AsyncServer(async_mode="aiohttp", async_handlers=False, serializer=Unescaped)
 
 
 @settings(max_examples=60, deadline=None)
