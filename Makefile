@@ -1,9 +1,11 @@
 # `make help` lists the targets. Everything is installed into .venv, from the locked versions.
+# The programs of .venv are run by its Python where they name it in their first line: the checkout may lie under any
+# path, one with a quotation mark, too.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
-export CONFIG
+export CONFIG PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-dev run migrate sample check format test test-unit test-integration test-contract chaos lock clean
@@ -16,27 +18,27 @@ setup: $(VENV)/.runtime ## install what the platform needs into .venv
 setup-dev: $(VENV)/.dev ## install what the checks and the tests need as well
 
 $(VENV)/.runtime: requirements.lock
-	@PYTHON="$(PYTHON)" ./setup.sh $(VENV) requirements.lock
+	@./setup.sh $(VENV) requirements.lock
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	@PYTHON="$(PYTHON)" ./setup.sh $(VENV) requirements-dev.lock
+	@./setup.sh $(VENV) requirements-dev.lock
 	@touch $@
 
 run: setup ## start everything in one process, with nothing else installed
-	@exec $(BIN)/python standalone.py --config $(CONFIG)
+	@exec $(BIN)/python standalone.py --config "$$CONFIG"
 
 migrate: setup ## bring both databases up to date
-	@$(BIN)/alembic -n auth upgrade head
-	@$(BIN)/alembic -n movies upgrade head
+	@$(BIN)/python -m alembic -n auth upgrade head
+	@$(BIN)/python -m alembic -n movies upgrade head
 
 sample: setup ## load the sample catalogue where there are no movies yet
-	@$(BIN)/python -m movies.sample --config $(CONFIG)
+	@$(BIN)/python -m movies.sample --config "$$CONFIG"
 
 check: setup-dev ## format, lint, types, layers, compose files
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 	$(BIN)/lint-imports
 	./tests/check_compose.sh
 
@@ -47,16 +49,16 @@ format: setup-dev ## format the code, and mend what the linter can
 test: setup-dev ## run every test on private RabbitMQ, PostgreSQL and Redis (installs them where it can)
 	@./tests/install_servers.sh
 	@cd tests/javascript && npm ci --silent --no-audit --no-fund
-	$(BIN)/pytest
+	$(BIN)/python -m pytest
 
 test-unit: setup-dev ## run the tests that need no servers
-	$(BIN)/pytest tests/unit
+	$(BIN)/python -m pytest tests/unit
 
 test-integration: setup-dev ## run the tests on real servers
-	$(BIN)/pytest tests/integration
+	$(BIN)/python -m pytest tests/integration
 
 test-contract: setup-dev ## run the contract's cases on the embedded default and the full deployment
-	$(BIN)/pytest tests/contract
+	$(BIN)/python -m pytest tests/contract
 
 chaos: setup-dev ## faults on real servers under load, about 28 minutes; puts the tables into docs/reliability.md
 	@./tests/install_servers.sh

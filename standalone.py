@@ -9,7 +9,7 @@ import warnings
 
 # Before anything else is imported: eventlet patches what the others then take, and its hub on top of asyncio
 # runs the notifier too.
-os.environ.setdefault("EVENTLET_HUB", "asyncio")
+os.environ["EVENTLET_HUB"] = "broker.hub:Hub"
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # eventlet announces its retirement
     import eventlet
@@ -20,6 +20,7 @@ import argparse
 import fcntl
 import gc
 import logging.config
+import shlex
 import signal
 import socket
 import sys
@@ -36,12 +37,14 @@ from eventlet.hubs import get_hub
 
 from broker import config as configuration
 from broker.config import MEMORY_BROKER, ConfigurationError, Settings
+from broker.doors import files
 
 DATABASES = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
 # kombu looks into a queue in memory once a second unless told otherwise. Looking every 2 ms took 18 % of an
 # idle core and answered in 9.8 ms, every 5 ms 11 % and 11.4 ms.
 MEMORY_SETTINGS = {"AMQP_URI": "memory://localhost/", "TRANSPORT_OPTIONS": {"polling_interval": 0.005}}
 STOP_SECONDS = 10
+RELAY_CONNECTIONS = 5  # that a service keeps to its database beside its pool, at most
 LOADING_SECONDS = 60  # the sample catalogue, on a slow machine
 
 BANNER = """
@@ -57,6 +60,8 @@ Ctrl-C stops it.
 def main() -> int:
     """0 after a stop that was asked for, 1 where a part died, 2 where it cannot start."""
     arguments = _arguments()
+    # A path may hold what the terminal's encoding cannot say.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         config = configuration.read(arguments.config)
         settings = configuration.settings(config)
@@ -93,7 +98,7 @@ def _run(config: Mapping[str, Any], settings: Settings) -> int:
         for name in ("GATEWAY", "NOTIFIER"):
             _check_port(settings, name)
         urls = _database_urls(stack, settings, owner=True)
-        embedded = {**config, **urls}
+        embedded = {**config, **urls, files.DOORS: 2}
         if settings.AMQP_URI == MEMORY_BROKER:
             embedded |= MEMORY_SETTINGS
         return _serve(embedded, settings)
@@ -121,10 +126,16 @@ def _database_urls(stack: ExitStack, settings: Settings, *, owner: bool) -> dict
     urls = {setting: str(getattr(settings, setting)) for setting in DATABASES}
     missing = [setting for setting, url in urls.items() if not url]
     if missing:
+        if len(missing) == len(DATABASES):
+            # libpq's own variables are meant for servers of the user's.
+            for name in [name for name in os.environ if name.startswith("PG")]:
+                del os.environ[name]
         from broker.embedded_postgres import EmbeddedPostgres
 
-        folder = Path(settings.DATA_FOLDER) / "postgres"
-        server = stack.enter_context(EmbeddedPostgres(folder, owner=owner))
+        connections = len(DATABASES) * (settings.DATABASE_POOL_SIZE + RELAY_CONNECTIONS)
+        server = stack.enter_context(
+            EmbeddedPostgres(Path(settings.DATA_FOLDER), owner=owner, connections=connections)
+        )
         for setting in missing:
             urls[setting] = server.ensure_database(DATABASES[setting])
     return urls
@@ -133,12 +144,15 @@ def _database_urls(stack: ExitStack, settings: Settings, *, owner: bool) -> dict
 @contextmanager
 def _only_one(data: Path) -> Iterator[None]:
     """Two platforms on the same data would each publish half of the events."""
+    from broker.embedded_postgres import account
+
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = (data / "lock").open("w")
     except OSError as error:
         raise ConfigurationError(f"DATA_FOLDER {data}: cannot be written ({error.strerror})") from error
     with lock:
+        account.share(lock.fileno(), data)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -183,7 +197,7 @@ def _serve(config: dict[str, Any], settings: Settings) -> int:
                 gateway=f"{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}",
                 notifier=f"{settings.NOTIFIER_HOST}:{settings.NOTIFIER_PORT}",
                 data=Path(settings.DATA_FOLDER).resolve(),
-                python=os.path.relpath(sys.executable),
+                python=shlex.quote(os.path.relpath(sys.executable)),
             ),
             flush=True,
         )

@@ -1,61 +1,87 @@
 """What Nameko injects into auth."""
 
+import copy
+import math
 import os
+import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
-import eventlet
 from eventlet import tpool
 from eventlet.semaphore import Semaphore
 from nameko.extensions import DependencyProvider
 
 from auth import domain
 from broker import config
+from broker.calls import ANSWER_BY
 from broker.errors import ServiceUnavailable
 
-HASH_WAIT_SECONDS = 3
+TOO_MANY = "Too many people are signing in; try again soon"
+HASH_WAIT_SECONDS = 2.0
+WAITING_FOR_EACH_CORE = 4  # one more is refused at once
+POLITENESS = 10  # how much further back than all else the threads that hash stand (see nice(1))
 
 
 class ScryptHasher:
-    """Scrypt off the hub: in real threads, as many at once as there are cores (`cost` KiB of memory each)."""
+    """Scrypt off the hub: in real threads, as many at once as there are cores (`cost` KiB of memory each).
+
+    The threads give way to whatever else wants a core, so that hashing alone becomes slower by a crowd that
+    signs in.
+    """
 
     def __init__(self, width: int, cost: int) -> None:
         self._slots = Semaphore(width)
+        self._most_waiting = width * WAITING_FOR_EACH_CORE
         self._cost = cost
+        self._answer_by = math.inf
+
+    def until(self, answer_by: float) -> "ScryptHasher":
+        """The same lane, for work that nobody waits for after `answer_by` (time.monotonic())."""
+        bounded = copy.copy(self)
+        bounded._answer_by = answer_by
+        return bounded
 
     def hash(self, password: str) -> str:
-        """Raises ServiceUnavailable when no core comes free in time."""
+        """Raises ServiceUnavailable when no core is free, or comes free in time."""
         return str(self._run(domain.hash_password, password, self._cost))
 
     def matches(self, password_hash: str | None, password: str) -> bool:
         """Whether the password is right; None stands for nobody's hash and costs as much.
 
-        Raises ServiceUnavailable when no core comes free in time.
+        Raises ServiceUnavailable when no core is free, or comes free in time.
         """
-        if password_hash is None:
-            unknown = self._run(domain.unknown_user_hash, self._cost)
-            self._run(domain.password_matches, unknown, password)
-            return False
-        return bool(self._run(domain.password_matches, password_hash, password))
+        return bool(self._run(_matches, password_hash, password, self._cost))
 
     def _run(self, function: Callable[..., Any], *args: Any) -> Any:
-        with eventlet.Timeout(HASH_WAIT_SECONDS, _NoSlot):
-            try:
-                self._slots.acquire()
-            except _NoSlot:
-                raise ServiceUnavailable("Too many people are signing in; try again soon") from None
+        if -self._slots.balance >= self._most_waiting:
+            raise ServiceUnavailable(TOO_MANY)
+        if not self._slots.acquire(timeout=self._patience()):
+            raise ServiceUnavailable(TOO_MANY)
         try:
-            return tpool.execute(function, *args)
+            return tpool.execute(_politely, function, *args)
         finally:
             self._slots.release()
 
+    def _patience(self) -> float:
+        return max(min(HASH_WAIT_SECONDS, self._answer_by - time.monotonic()), 0.001)
 
-class _NoSlot(Exception):
-    """All cores are hashing."""
+
+def _matches(password_hash: str | None, password: str, cost: int) -> bool:
+    if password_hash is None:
+        domain.password_matches(domain.unknown_user_hash(cost), password)
+        return False
+    return domain.password_matches(password_hash, password)
+
+
+def _politely(function: Callable[..., Any], *args: Any) -> Any:
+    if sys.platform == "linux":  # where a priority is a thread's own
+        os.setpriority(os.PRIO_PROCESS, 0, POLITENESS)
+    return function(*args)
 
 
 class Passwords(DependencyProvider):
-    """Injects a ScryptHasher that all workers of the process share."""
+    """Injects a ScryptHasher whose lane all workers of the process share."""
 
     def setup(self) -> None:
         cost = config.settings(self.container.config).PASSWORD_COST
@@ -63,8 +89,8 @@ class Passwords(DependencyProvider):
         # Made at start, so that the first unknown e-mail address costs no more than the next.
         self.hasher.matches(None, "")
 
-    def get_dependency(self, worker_ctx: Any) -> ScryptHasher:  # noqa: ARG002
-        return self.hasher
+    def get_dependency(self, worker_ctx: Any) -> ScryptHasher:
+        return self.hasher.until(worker_ctx.data.get(ANSWER_BY, math.inf))
 
 
 class Tokens(DependencyProvider):

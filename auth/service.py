@@ -31,7 +31,7 @@ class AuthService:
     writes = Writes()
     now = Clock()
 
-    @rpc(sensitive_arguments=("fields", "idempotency_key"))
+    @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     def register(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
         """Open an account from `{username, email, password, confirm_password}`; answers its profile.
 
@@ -42,7 +42,7 @@ class AuthService:
         write = self.writes.asked(idempotency_key, None, fields)
         return handlers.register(self.transaction, self.passwords, command, write)
 
-    @rpc(sensitive_arguments=("fields", "idempotency_key"))
+    @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     def login(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
         """Start a session from `{email, password}`.
 
@@ -70,7 +70,7 @@ class AuthService:
         """`{id, username, joined}`, for everyone. Raises NotFound."""
         return handlers.public_profile(self.transaction, check_id(user_id))
 
-    @rpc(sensitive_arguments=("fields", "idempotency_key"))
+    @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     def update_profile(
         self, user_id: int, session: str, fields: dict[str, Any], idempotency_key: str | None = None
     ) -> dict[str, Any]:

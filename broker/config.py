@@ -6,8 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import limits
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 with warnings.catch_warnings():
     # Nameko 2.14.1 asks pkg_resources for its own version; that is why setuptools is held below 81.
@@ -19,6 +28,17 @@ MEMORY_BROKER = "memory://"
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+
+
+def _rate(text: str) -> str:
+    try:
+        limits.parse(text)
+    except ValueError as error:
+        raise ValueError("must be a rate, such as 10 per 15 minutes") from error
+    return text
+
+
+Rate = Annotated[Text, AfterValidator(_rate)]
 
 
 class ConfigurationError(Exception):
@@ -39,21 +59,36 @@ class Settings(BaseModel):
     GATEWAY_HOST: Text = "127.0.0.1"
     GATEWAY_PORT: Port = 8000
     GATEWAY_CONNECTIONS: Annotated[int, Field(ge=1, le=100_000)] = 1000
+    GATEWAY_ADDRESS_CONNECTIONS: Annotated[int, Field(ge=1, le=100_000)] = 250
+    GATEWAY_ADDRESS_REQUESTS: Annotated[int, Field(ge=1, le=100_000)] = 100
+    GATEWAY_ORIGINS: Text = ""
     GATEWAY_HEADERS_TIMEOUT: Seconds = 10
     GATEWAY_BODY_TIMEOUT: Seconds = 10
     GATEWAY_SEND_TIMEOUT: Seconds = 30
     GATEWAY_IDLE_TIMEOUT: Seconds = 75
     GATEWAY_START_TIMEOUT: Seconds = 10
     GATEWAY_STOP_GRACE: Seconds = 2
+    TRUSTED_PROXIES: Annotated[int, Field(ge=0, le=10)] = 0
+    THROTTLE_READS: Rate = "6000 per minute"
+    THROTTLE_WRITES: Rate = "300 per minute"
+    THROTTLE_SIGN_INS: Rate = "60 per minute"
+    THROTTLE_REGISTRATIONS: Rate = "30 per 10 minutes"
+    THROTTLE_GUESSES: Rate = "10 per 15 minutes"
+    THROTTLE_ACCOUNT_GUESSES: Rate = "100 per hour"
+    THROTTLE_HASHES: Annotated[int, Field(ge=1, le=1000)] = 4
     NOTIFIER_HOST: Text = "127.0.0.1"
     NOTIFIER_PORT: Port = 8001
     NOTIFIER_ORIGINS: Text = ""
     NOTIFIER_CONNECT_TIMEOUT: Seconds = 5
+    NOTIFIER_IDLE_TIMEOUT: Seconds = 75
+    NOTIFIER_CONNECTIONS: Annotated[int, Field(ge=0, le=100_000)] = 0
     NOTIFIER_USER_CONNECTIONS: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     NOTIFIER_ADDRESS_CONNECTIONS: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
     NOTIFIER_PROXIES: Annotated[int, Field(ge=0, le=10)] = 0
     NOTIFIER_ROOMS: Annotated[int, Field(ge=1, le=10_000)] = 50
     NOTIFIER_MESSAGE_RATE: Annotated[float, Field(gt=0, le=10_000)] = 10
+    NOTIFIER_ADDRESS_RATE: Annotated[float, Field(gt=0, le=1_000_000)] = 500
+    NOTIFIER_SHARE_BYTES: Annotated[int, Field(ge=2**20, le=2**36)] = 64 * 2**20
     NOTIFIER_FRAME_BYTES: Annotated[int, Field(ge=1024, le=2**20)] = 16 * 1024
     NOTIFIER_QUEUE_PACKETS: Annotated[int, Field(ge=16, le=100_000)] = 256
     NOTIFIER_QUEUE_BYTES: Annotated[int, Field(ge=64 * 1024, le=2**30)] = 2**20
@@ -65,6 +100,7 @@ class Settings(BaseModel):
     SIGNING_KEY_SECRET: Text = ""
     PASSWORD_COST: Annotated[int, Field(ge=1024, le=2**20)] = 32768
     RPC_TIMEOUT: Seconds = 5
+    CACHE_BYTES: Annotated[int, Field(ge=2**20, le=2**36)] = 32 * 2**20
     CACHE_LIFETIME: Annotated[int, Field(ge=1, le=86400)] = 60
     REVOCATION_REFRESH: Seconds = 30
     IDEMPOTENCY_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 86400
@@ -93,7 +129,21 @@ class Settings(BaseModel):
     @property
     def origins(self) -> list[str]:
         """The web origins that may open a socket, beside the notifier's own."""
-        return [origin.strip() for origin in self.NOTIFIER_ORIGINS.split(",") if origin.strip()]
+        return _listed(self.NOTIFIER_ORIGINS)
+
+    @property
+    def gateway_origins(self) -> list[str]:
+        """The web origins whose pages may read what the gateway answers."""
+        return _listed(self.GATEWAY_ORIGINS)
+
+    @property
+    def proxies(self) -> int:
+        """How many proxies of ours are in front; NOTIFIER_PROXIES is the setting's old name."""
+        return max(self.TRUSTED_PROXIES, self.NOTIFIER_PROXIES)
+
+
+def _listed(text: str) -> list[str]:
+    return [each.strip() for each in text.split(",") if each.strip()]
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ PlatformError
 ├── Forbidden            who asks is known and may not
 ├── NotFound             what was asked for is not there
 ├── Conflict             what was asked for is there already
+├── TooManyRequests      who asks must wait a while (said at the front doors alone)
 ├── KeyReused            the key of this write belongs to another one
 └── Unavailable          a part that the answer needs did not do its share
     ├── ServiceUnavailable   it could not be reached, or is too busy
@@ -58,6 +59,22 @@ class NotFound(PlatformError):
 @deserialize_to_instance
 class Conflict(PlatformError):
     default = "It exists already"
+
+
+class TooManyRequests(PlatformError):
+    """`retry_after`: in seconds."""
+
+    default = "You have asked for too much in a short time; try again later"
+
+    def __init__(
+        self,
+        message: str | None = None,
+        errors: Mapping[str, str] | None = None,
+        *,
+        retry_after: int = 1,
+    ) -> None:
+        super().__init__(message, errors)
+        self.retry_after = retry_after
 
 
 @deserialize_to_instance

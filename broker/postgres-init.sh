@@ -23,5 +23,6 @@ create movies "${MOVIES_DATABASE_PASSWORD:?is not set}"
 
 # Every role may connect to these by default.
 as_superuser --dbname=postgres --command='REVOKE CONNECT ON DATABASE postgres, template1 FROM PUBLIC'
-# Search by trigrams. Made here so that movies finds it there whatever its role may create.
+# What search needs. Made here so that movies finds them there whatever its role may create.
 as_superuser --dbname=movies --command='CREATE EXTENSION IF NOT EXISTS pg_trgm'
+as_superuser --dbname=movies --command='CREATE EXTENSION IF NOT EXISTS fuzzystrmatch'

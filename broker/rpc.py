@@ -20,11 +20,11 @@ import eventlet
 import kombu
 import orjson
 from eventlet.event import Event
+from eventlet.queue import LightQueue
 from nameko.constants import CALL_ID_STACK_CONTEXT_KEY
 from nameko.exceptions import (
     ContainerBeingKilled,
     IncorrectSignature,
-    MalformedRequest,
     MethodNotFound,
     UnserializableValueError,
     serialize,
@@ -33,6 +33,7 @@ from nameko.extensions import DependencyProvider, SharedExtension
 from nameko.rpc import Rpc
 
 from broker import config
+from broker.calls import ANSWER_BY, Call
 from broker.errors import DeadlineExceeded, PlatformError, ServiceUnavailable
 from broker.link import Link, LinkDown, Subscription
 from broker.rpc_client import RPC_EXCHANGE, TRANSIENT, outcome
@@ -42,8 +43,8 @@ _log = logging.getLogger(__name__)
 # https://www.rabbitmq.com/docs/direct-reply-to
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
 DEFAULT_EXCHANGE = ""
-# In a worker's context: until when (time.monotonic()) all of its calls together must have been answered.
-ANSWER_BY = "answer_by"
+MOST_SAID = 200  # characters of what was sent that an error repeats
+TOO_BUSY = "There is too much of this to do at the moment; try again soon"
 
 
 class RpcConsumer(SharedExtension):
@@ -57,10 +58,12 @@ class RpcConsumer(SharedExtension):
 
     def __init__(self) -> None:
         super().__init__()
-        self._entrypoints: dict[str, Rpc] = {}
+        self._entrypoints: dict[str, RpcEntrypoint] = {}
         self._subscription: Subscription | None = None
+        self._waiting: LightQueue = LightQueue()  # for a worker; as many as the broker hands out at once
+        self._heavy: set[kombu.Message] = set()  # the calls of heavy methods that wait or are at work
 
-    def register_provider(self, entrypoint: Rpc) -> None:
+    def register_provider(self, entrypoint: "RpcEntrypoint") -> None:
         service = self.container.service_name
         self._entrypoints[f"{service}.{entrypoint.method_name}"] = entrypoint
         if self._subscription is None:
@@ -68,7 +71,7 @@ class RpcConsumer(SharedExtension):
             self._subscription = Subscription(queue, self._receive, prefetch=self.container.max_workers)
             self.link.subscribe(self._subscription)
 
-    def unregister_provider(self, entrypoint: Rpc) -> None:  # noqa: ARG002
+    def unregister_provider(self, entrypoint: "RpcEntrypoint") -> None:  # noqa: ARG002
         """The first to stop ends the consuming: the service is stopping."""
         if self._subscription is not None:
             self.link.unsubscribe(self._subscription)
@@ -77,27 +80,52 @@ class RpcConsumer(SharedExtension):
     def requeue_message(self, message: kombu.Message) -> None:
         self.link.requeue(message)
 
+    def start(self) -> None:
+        self.container.spawn_managed_thread(self._serve_waiting, identifier="calls that wait")
+
     def _receive(self, message: kombu.Message) -> None:
         if self._subscription is None:
             self.link.requeue(message)
-        elif self.container._worker_pool.free() > 0:
-            self._handle(message)
+            return
+        entrypoint = self._entrypoints.get(message.delivery_info["routing_key"])
+        if entrypoint is not None and entrypoint.is_heavy:
+            if len(self._heavy) >= max(self.container.max_workers // 2, 1):
+                error = ServiceUnavailable(TOO_BUSY)
+                self.handle_result(message, None, (ServiceUnavailable, error, None))
+                return
+            self._heavy.add(message)
+        call = Call.received(message)
+        if self.container._worker_pool.free() > 0 and self._waiting.empty():
+            self._handle(call)
         else:
             # All workers are at work, and waiting for one of them would keep the link from being read.
-            self.container.spawn_managed_thread(partial(self._handle, message), identifier="call that waits")
+            self._waiting.put(call)
 
-    def _handle(self, message: kombu.Message) -> None:
+    def _serve_waiting(self) -> None:
+        while True:
+            call = self._waiting.get()
+            with self.container._worker_pool.sem:
+                pass  # a worker is free
+            self._handle(call)
+
+    def _handle(self, call: Call) -> None:
+        message = call.message
+        if call.is_overdue:
+            self._heavy.discard(message)
+            self.link.ack(message)
+            return
         routing_key = message.delivery_info["routing_key"]
         try:
             entrypoint = self._entrypoints.get(routing_key)
             if entrypoint is None:
                 raise MethodNotFound(routing_key.rpartition(".")[2])
-            entrypoint.handle_message(_request(message), message)
+            entrypoint.handle_call(call)
         except Exception:
             self.handle_result(message, None, sys.exc_info())
 
     def handle_result(self, message: kombu.Message, result: Any, exc_info: Any) -> tuple[Any, Any]:
         """Send the reply, if anybody waits for one, and be done with the message."""
+        self._heavy.discard(message)
         error = None if exc_info is None else serialize(exc_info[1])
         try:
             body = orjson.dumps({"result": result, "error": error})
@@ -121,29 +149,19 @@ class RpcConsumer(SharedExtension):
         return result, exc_info
 
 
-def _request(message: kombu.Message) -> dict[str, Any]:
-    """The arguments that a call carries. Raises MalformedRequest for whatever is no call."""
-    if message.content_type not in (None, "application/json"):
-        raise MalformedRequest("A call must be JSON")
-    try:
-        body = orjson.loads(message.body)
-    except orjson.JSONDecodeError as error:
-        raise MalformedRequest("A call must be JSON") from error
-    if (
-        not isinstance(body, dict)
-        or not isinstance(body.get("args"), list)
-        or not isinstance(body.get("kwargs"), dict)
-    ):
-        raise MalformedRequest("A call must have `args` and `kwargs`")
-    return body
-
-
 class RpcEntrypoint(Rpc):
-    """Nameko's entrypoint, served by our consumer."""
+    """Nameko's entrypoint, served by our consumer.
+
+    `heavy`: calls of such methods are at most half of a process's calls, one more is answered
+    ServiceUnavailable at once and unread, so that there is always a worker for the others.
+    """
 
     rpc_consumer = RpcConsumer()
 
-    def __init__(self, expected_exceptions: Any = PlatformError, **options: Any) -> None:
+    def __init__(
+        self, expected_exceptions: Any = PlatformError, *, heavy: bool = False, **options: Any
+    ) -> None:
+        self.is_heavy = heavy
         super().__init__(expected_exceptions=expected_exceptions, **options)
 
     @cached_property
@@ -155,12 +173,15 @@ class RpcEntrypoint(Rpc):
         try:
             self._signature.bind(None, *args, **kwargs)
         except TypeError as error:
-            raise IncorrectSignature(str(error)) from error
+            raise IncorrectSignature(str(error)[:MOST_SAID]) from error
 
-    def handle_message(self, body: dict[str, Any], message: kombu.Message) -> None:
+    def handle_call(self, call: Call) -> None:
+        """Have a worker answer it, with `call.answer_by` as ANSWER_BY in its context."""
+        body, message = call.request(), call.message
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
         context = self.unpack_message_headers(message)
+        context[ANSWER_BY] = call.answer_by
         stack = context.get(CALL_ID_STACK_CONTEXT_KEY)
         if not isinstance(stack, list) or not all(isinstance(call_id, str) for call_id in stack):
             context.pop(CALL_ID_STACK_CONTEXT_KEY, None)  # Nameko would join it, and die of what is no list
@@ -208,6 +229,7 @@ class RpcClient(SharedExtension):
         DeadlineExceeded where no answer came in time, and the error that the service raised.
         """
         correlation_id = str(next(self._numbers))
+        unknown_expiry = {} if self.link.speaks_amqp else {ANSWER_BY: time.monotonic() + seconds}
         reply = self._waiting[correlation_id] = Event()
         try:
             self.link.publish(
@@ -219,6 +241,7 @@ class RpcClient(SharedExtension):
                 expiration=str(max(int(seconds * 1000), 1)),
                 reply_to=self._reply_to,
                 correlation_id=correlation_id,
+                **unknown_expiry,
             )
             with eventlet.Timeout(seconds, _Elapsed):
                 return outcome(reply.wait())

@@ -1,8 +1,10 @@
 """Validation of what comes from outside: field types that services share, errors that name the field."""
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from itertools import islice
 from typing import Annotated, TypeVar
 
 from pydantic import (
@@ -28,6 +30,10 @@ PAGE_DEFAULT = 100
 MOST_ADDRESS_BYTES = 2000
 MOST_HOST_CHARACTERS = 253
 _URL = TypeAdapter(Annotated[AnyUrl, UrlConstraints(allowed_schemes=["http", "https"], host_required=True)])
+MOST_FIELDS = 64
+MOST_REASONS = 20
+MOST_NAME = 64  # characters of a field's name that are repeated
+MOST_SUGGESTIONS = 5  # unknown names for which one that is known is looked for
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
@@ -95,18 +101,22 @@ Cursor = Annotated[str, Field(max_length=1000)]
 
 
 def parse(model: type[Model], data: object) -> Model:
-    """`data` as a `model`. Raises Invalid with what is wrong with each field."""
+    """`data` as a `model`. Raises Invalid with what is wrong with each field, MOST_REASONS of them at most.
+
+    What that costs does not grow with what is sent: more than MOST_FIELDS fields are not looked at.
+    """
     if not isinstance(data, Mapping):
         raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
-    broken = {
-        name: value for name, value in data.items() if isinstance(value, str) and not is_storable(value)
-    }
+    if len(data) > MOST_FIELDS:
+        where = "query" if issubclass(model, Parameters) else "body"
+        raise Invalid(f"There are more than {MOST_FIELDS} fields", {where: f"may have {MOST_FIELDS} fields"})
+    broken = [name for name, value in data.items() if isinstance(value, str) and not is_storable(value)]
     if broken:
-        raise Invalid(errors={str(name): "must not hold NUL or broken characters" for name in broken})
+        raise _invalid((_shown(name), "must not hold NUL or broken characters") for name in broken)
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        raise Invalid(errors=_reasons(error)) from error
+        raise _invalid(_reasons(error, model)) from error
 
 
 def check_id(value: object, field: str = "id") -> int:
@@ -125,7 +135,13 @@ def check_key(value: object, field: str = "idempotency_key") -> str:
 
 def is_storable(text: str) -> bool:
     """Whether a database can hold `text`: PostgreSQL refuses NUL, and UTF-8 has no lone surrogates."""
-    return not any(character == "\x00" or "\ud800" <= character <= "\udfff" for character in text)
+    if "\x00" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 _WORDING = {
@@ -155,14 +171,33 @@ _WORDING = {
 }
 
 
-def _reasons(error: ValidationError) -> dict[str, str]:
-    reasons: dict[str, str] = {}
-    for detail in error.errors():
-        field = ".".join(str(part) for part in detail["loc"]) or "body"
+def _reasons(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    known, suggestions = list(model.model_fields), 0
+    for detail in error.errors(include_url=False, include_input=False):
+        field = _shown(".".join(str(part) for part in detail["loc"])) or "body"
         wording = _WORDING.get(detail["type"])
         if wording is None:
             reason = detail["msg"].removeprefix("Value error, ")
         else:
             reason = wording.format(**detail.get("ctx", {}))
-        reasons.setdefault(field, reason)
-    return reasons
+        if detail["type"] == "extra_forbidden" and suggestions < MOST_SUGGESTIONS:
+            suggestions += 1
+            if alike := difflib.get_close_matches(field.lower(), known, 1):
+                reason += f"; did you mean {alike[0]}?"
+        yield field, reason
+
+
+def _invalid(reasons: Iterable[tuple[str, str]]) -> Invalid:
+    named: dict[str, str] = {}
+    for field, reason in reasons:
+        named.setdefault(field, reason)
+    more = len(named) - MOST_REASONS
+    if more <= 0:
+        return Invalid(errors=named)
+    return Invalid(f"{Invalid.default}, and {more} more", dict(islice(named.items(), MOST_REASONS)))
+
+
+def _shown(name: object) -> str:
+    """A name from outside as an error may repeat it."""
+    text = str(name).encode("utf-8", "replace").decode()
+    return text if len(text) <= MOST_NAME else f"{text[:MOST_NAME]}…"

@@ -1,64 +1,89 @@
-"""The WSGI application: finds the route, and turns what goes wrong on the way into JSON."""
+"""The application: finds the route, and turns what goes wrong on the way into JSON."""
 
 import logging
 import time
-from collections.abc import Iterable
-from urllib.parse import quote
-from wsgiref.types import StartResponse, WSGIEnvironment
+from typing import Any
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 from werkzeug.wrappers import Response
 
+from broker.doors.answers import EVERY_ANSWER
+from broker.doors.origins import Origins
+from broker.doors.refusals import Refusal
 from broker.errors import PlatformError
-from gateway.protocol import CONNECTION
 from gateway.requests import Request
 from gateway.responses import failure
 
 _log = logging.getLogger(__name__)
 _access = logging.getLogger("gateway.access")
 
+METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+# Of one account, or of one moment.
+NEVER_STORED = ("/api/auth/", "/health/")
+
 
 class JsonApplication:
     """Every answer is JSON, also the ones that no route gives."""
 
-    def __init__(self, url_map: Map) -> None:
+    def __init__(self, url_map: Map, origins: Origins) -> None:
         """The endpoints of `url_map` answer `handle_request(request)`."""
         url_map.merge_slashes = False
         # Bound once: no route depends on the host, and working that out took as long as finding the route.
-        self._routes = url_map.bind("")
+        self._routes: Any = url_map.bind("")
+        self._origins = origins
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        began = time.monotonic()
-        request = Request.of(environ)
+    def __call__(self, request: Request) -> Response:
+        """The answer, but for the headers that every answer has. Waits for whatever the route waits for."""
         try:
-            # Before anything else, so that whoever answers never waits for the client.
-            request.raw_body = environ[CONNECTION].receive_body()
+            if request.method == "OPTIONS":
+                return self._options(request)
             provider, path_values = self._routes.match(request.path, request.method)
             request.path_values = dict(path_values)
-            response = provider.handle_request(request)
-        except (HTTPException, PlatformError) as error:
-            response = failure(error, request.request_id)
+            response: Response = provider.handle_request(request)
+        except (HTTPException, PlatformError, Refusal) as error:
+            return failure(error, request.request_id)
         except Exception as error:
-            _log.exception("%s %s failed: request %s", request.method, request.path, request.request_id)
-            response = failure(error, request.request_id)
-        response.headers["X-Request-ID"] = request.request_id
-        _log_access(request, response, time.monotonic() - began)
-        if request.method == "HEAD":
-            return response(environ, start_response)
-        # What calling the response comes to where there is no more to it than a body.
-        start_response(response.status, response.headers.to_wsgi_list())
-        return response.response
+            _log.exception("%s %s failed: request %s", request.method, request.shown_path, request.request_id)
+            return failure(error, request.request_id)
+        return response
+
+    def headers(self, request: Request, response: Response) -> list[tuple[str, str]]:
+        """The response's headers, and those that every answer has."""
+        headers = response.headers
+        # What Werkzeug would work out again for each response: it is known once the answer is written.
+        given = [(name, value) for name, value in headers if name != "Content-Length"]
+        given.append(("X-Request-ID", request.request_id))
+        given += EVERY_ANSWER
+        private = request.bears_token or request.path.startswith(NEVER_STORED)
+        if (private or response.status_code >= 400) and "Cache-Control" not in headers:
+            given.append(("Cache-Control", "no-store"))
+        given += self._origins.headers(request.origin_of_page)
+        return given
+
+    def _options(self, request: Request) -> Response:
+        methods = METHODS if request.path == "/*" else ", ".join(self._methods(request))
+        headers = {"Allow": methods}
+        if request.origin_of_page:
+            headers |= self._origins.preflight(methods)
+        return Response(status=204, headers=headers)
+
+    def _methods(self, request: Request) -> list[str]:
+        """Those that the address takes. Raises NotFound where there is nothing."""
+        allowed = set(self._routes.allowed_methods(request.path))
+        if not allowed:
+            self._routes.match(request.path, "GET")
+        return sorted(allowed | {"OPTIONS"})
 
 
-def _log_access(request: Request, response: Response, seconds: float) -> None:
+def log_access(request: Request, status: int, began: float) -> None:
+    """A line that says who asked for what; `began` is when, by the monotonic clock."""
     if _access.isEnabledFor(logging.INFO):
-        # The path as it may stand in a log, without the query, which may hold what people search for.
         words = (
             request.method,
-            quote(request.path),
-            response.status_code,
-            seconds * 1000,
+            request.shown_path,
+            status,
+            (time.monotonic() - began) * 1000,
             request.request_id,
         )
         # What info() makes of it, but for asking the stack who calls: a third of what a line took.

@@ -10,11 +10,13 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from broker import config
+from broker.calls import ANSWER_BY
+from broker.doors.refusals import Refusal
 from broker.errors import PlatformError
-from broker.rpc import ANSWER_BY
 from gateway.requests import Request
-from gateway.responses import failure
+from gateway.responses import failure, tell_standings
 from gateway.server import JsonServer
+from gateway.throttles import Kind, Throttles
 
 _log = logging.getLogger(__name__)
 
@@ -23,9 +25,11 @@ class JsonRequestHandler(HttpRequestHandler):
     """`@http(method, url)`: the method gets a `Request` and the URL's values, and answers a Response."""
 
     server = JsonServer()
+    throttles = Throttles()
 
     def setup(self) -> None:
         super().setup()
+        self._kind = Kind.of(self.method, self.url)
         self._seconds = config.settings(self.container.config).RPC_TIMEOUT
 
     def stop(self) -> None:
@@ -42,15 +46,17 @@ class JsonRequestHandler(HttpRequestHandler):
         waiting for them. All that it waits for are other services, which have a deadline.
         """
         try:
-            args, kwargs = self.get_entrypoint_parameters(request)
-            response: Response = getattr(self._service(request, args, kwargs), self.method_name)(
-                *args, **kwargs
-            )
-        except (PlatformError, HTTPException) as error:
-            return failure(error, request.request_id)
+            with self.throttles.applied(self._kind, request):
+                args, kwargs = self.get_entrypoint_parameters(request)
+                response: Response = getattr(self._service(request, args, kwargs), self.method_name)(
+                    *args, **kwargs
+                )
+        except (PlatformError, HTTPException, Refusal) as error:
+            response = failure(error, request.request_id)
         except Exception as error:
-            _log.exception("%s %s failed: request %s", request.method, request.path, request.request_id)
-            return failure(error, request.request_id)
+            _log.exception("%s %s failed: request %s", request.method, request.shown_path, request.request_id)
+            response = failure(error, request.request_id)
+        tell_standings(response, request.standings)
         return response
 
     def _service(self, request: Request, args: Any, kwargs: Any) -> Any:

@@ -2,38 +2,87 @@
 
 import os
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
-from urllib.parse import unquote_to_bytes
-from wsgiref.types import WSGIEnvironment
+from urllib.parse import quote, unquote_to_bytes
 
 import orjson
-import werkzeug.wrappers
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.sansio.request import Request as RequestWithoutInput
 
+from broker.doors.framing import path_and_query
+from broker.doors.refusals import ENCODED, Refusal, request_id
 from broker.errors import Invalid, Unauthenticated
+from broker.throttle import Standing
+from broker.tokens import Identity
 from broker.validation import check_id, check_key
 
 # No field of ours holds more than a list; orjson reads 1,023 levels, which other JSON libraries cannot write.
 MOST_LEVELS = 32
-SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=-]{1,100}")
+MOST_KEYS = 64
+MOST_PARAMETERS = 64
+_STRINGS = re.compile(rb'"(?:[^"\\]|\\.)*"?', re.DOTALL)
+_BETWEEN_BRACKETS = re.compile(rb"[^\[\]{}]+")
+_SQUARE = bytes.maketrans(b"{}", b"[]")
 
 
-class Request(werkzeug.wrappers.Request):
-    """Werkzeug's request, and what ours hold: a JSON object, a bearer token, an id."""
+class Request(RequestWithoutInput):
+    """Werkzeug's request, and what ours hold: a JSON object, a bearer token, an id.
+
+    Its body has been read already, and is `raw_body`. `client_address` is who asks, past the proxies that are
+    ours.
+    """
 
     path_values: dict[str, Any]
     raw_body = b""
+    identity: Identity | None = None  # whom its token speaks for, once somebody has looked
 
-    @classmethod
-    def of(cls, environ: WSGIEnvironment) -> "Request":
-        return cls(environ, populate_request=False)
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """Where its client is with what the request counts for."""
+        return []
+
+    def __init__(
+        self, method: str, target: str, sent: Mapping[str, str], client_address: str = "127.0.0.1"
+    ) -> None:
+        """`target` in the origin form or in the absolute one; `sent` are the headers, found by their names
+        however these are spelt.
+        """
+        path, query = path_and_query(target)
+        if "%" in path:
+            path = unquote_to_bytes(path).decode("utf-8", "replace")
+        self.method = method
+        self.scheme, self.server, self.root_path = "http", None, ""
+        self.path = "/" + path.lstrip("/")
+        self.query_string = query.encode()
+        self.remote_addr = self.client_address = client_address
+        self._sent = sent
+
+    @cached_property
+    def headers(self) -> Headers:  # type: ignore[override]
+        """Werkzeug's; made when somebody asks."""
+        return Headers(list(self._sent.items()))
 
     @cached_property
     def request_id(self) -> str:
         """The client's X-Request-ID where it sent a sane one, otherwise a fresh one."""
-        sent = self.headers.get("X-Request-ID", "")
-        return sent if SANE_REQUEST_ID.fullmatch(sent) else os.urandom(16).hex()
+        return request_id(self._sent.get("X-Request-ID", ""))
+
+    @property
+    def shown_path(self) -> str:
+        """The path as it may stand in a log, without the query, which may hold what people search for."""
+        return quote(self.path)
+
+    @property
+    def origin_of_page(self) -> str | None:
+        """Of the web page that asks, where it is a page of another origin."""
+        return self._sent.get("Origin")
+
+    @property
+    def bears_token(self) -> bool:
+        return "Authorization" in self._sent
 
     @cached_property
     def idempotency_key(self) -> str:
@@ -41,17 +90,21 @@ class Request(werkzeug.wrappers.Request):
 
         Raises Invalid for what can be no key.
         """
-        sent = self.headers.get("Idempotency-Key")
+        sent = self._sent.get("Idempotency-Key")
         return os.urandom(16).hex() if sent is None else check_key(sent, "Idempotency-Key")
 
     def json_body(self) -> dict[str, Any]:
         """The body as a JSON object.
 
-        Raises UnsupportedMediaType (415) for another content type, and Invalid for what is no JSON, or no
+        Raises UnsupportedMediaType (415) for another content type, Refusal (415) for one that is compressed,
+        and Invalid for what is no JSON, or no
         object, or holds what no JSON may: NaN, broken UTF-8, lone surrogates.
         """
+        if self._sent.get("Content-Encoding", "identity").lower() != "identity":
+            raise Refusal(415, ENCODED)
         if self.mimetype != "application/json":
             raise UnsupportedMediaType
+        _check_depth(self.raw_body)
         try:
             body = orjson.loads(self.raw_body)
         except orjson.JSONDecodeError as error:
@@ -60,14 +113,16 @@ class Request(werkzeug.wrappers.Request):
             ) from error
         if not isinstance(body, dict):
             raise Invalid("The body must be a JSON object", {"body": "must be a JSON object"})
-        if _is_deeper(body, MOST_LEVELS):
-            raise Invalid("The body is nested too deeply", {"body": "is nested too deeply"})
+        if len(body) > MOST_KEYS:
+            raise Invalid(errors={"body": f"must have at most {MOST_KEYS} fields"})
         return body
 
     def parameters(self) -> dict[str, str]:
         """The query's parameters. Raises Invalid for one that is given twice, or not in UTF-8."""
+        if self.query_string.count(b"&") >= MOST_PARAMETERS:
+            raise Invalid(f"There are too many query parameters: {MOST_PARAMETERS} at most")
         given: dict[str, str] = {}
-        for pair in self.environ.get("QUERY_STRING", "").encode("latin-1").split(b"&"):
+        for pair in self.query_string.split(b"&"):
             if not pair:
                 continue
             raw_name, _, raw_value = (
@@ -85,27 +140,28 @@ class Request(werkzeug.wrappers.Request):
     @property
     def bearer_token(self) -> str:
         """The token of the Authorization header. Raises Unauthenticated where there is none."""
-        scheme, _, token = self.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = self._sent.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             raise Unauthenticated(
                 "Sign in to do this: an Authorization header with a Bearer token is missing"
             )
         return token.strip()
 
-    @property
-    def base(self) -> str:
-        """Where the API lies, as the client addressed it: scheme and host, without a slash at the end."""
-        return self.host_url.rstrip("/")
 
+def _check_depth(raw: bytes) -> None:
+    """Raises Invalid for JSON that is nested too deeply.
 
-def _is_deeper(value: object, levels: int) -> bool:
-    if not isinstance(value, dict | list):
-        return False
-    if levels == 0:
-        return True
-    return any(
-        _is_deeper(each, levels - 1) for each in (value.values() if isinstance(value, dict) else value)
-    )
+    Most has fewer brackets than it may have levels. In the rest, all but the brackets is taken out, and then
+    pairs that hold nothing, level by level: in C, and no more often than there may be levels.
+    """
+    if raw.count(b"[") + raw.count(b"{") <= MOST_LEVELS:
+        return
+    brackets = _BETWEEN_BRACKETS.sub(b"", _STRINGS.sub(b"", raw)).translate(_SQUARE)
+    for _ in range(MOST_LEVELS):
+        brackets = brackets.replace(b"[]", b"")
+        if not brackets:
+            return
+    raise Invalid("The body is nested too deeply", {"body": "is nested too deeply"})
 
 
 def row_id(text: str) -> int:

@@ -1,6 +1,6 @@
 """Responses: JSON, and every failure in one form."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -8,6 +8,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
 from broker import errors
+from broker.doors.refusals import RETRY_SECONDS, SENTENCES, Refusal, error_body
+from broker.throttle import Standing
 
 # Looked up along the exception's classes, so that the nearest one decides.
 STATUS: dict[type[BaseException], int] = {
@@ -17,26 +19,11 @@ STATUS: dict[type[BaseException], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.KeyReused: 422,
+    errors.TooManyRequests: 429,
     errors.ServiceUnavailable: 503,
     errors.DeadlineExceeded: 504,
 }
-
-# Werkzeug's own descriptions speak of browsers and servers.
-SENTENCES = {
-    400: "The request is not valid",
-    404: "There is nothing at this address",
-    405: "This address does not take this method",
-    408: "The request took too long to arrive",
-    413: "The body is too large: 1 MiB at most",
-    414: "The address is too long",
-    415: "The body must be JSON, with Content-Type: application/json",
-    431: "The headers are too large",
-    501: "Transfer-Encoding can be chunked and nothing else",
-    503: "There are too many connections; try again soon",
-    505: "The protocol must be HTTP/1.1",
-}
-INTERNAL = "Something went wrong on our side"
-RETRY_SECONDS = "1"
+KEPT = ("Allow", "Location", "Retry-After")  # of the headers that Werkzeug's errors carry
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -53,21 +40,40 @@ def failure(error: BaseException, request_id: str) -> Response:
     """The answer to `error`: `{"message", "errors"?, "request_id"}`; 500 for what is not ours to tell."""
     if isinstance(error, errors.PlatformError):
         status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
-        body: dict[str, Any] = {"message": error.message}
-        if error.errors:
-            body["errors"] = error.errors
-        return json_response({**body, "request_id": request_id}, status, _headers(status))
+        headers = _headers(status)
+        if isinstance(error, errors.TooManyRequests):
+            headers["Retry-After"] = str(error.retry_after)
+        return _error(status, error.message, request_id, headers, error.errors)
+    if isinstance(error, Refusal):
+        return _error(error.status, error.sentence, request_id, _headers(error.status))
     if isinstance(error, HTTPException) and error.code is not None:
-        kept = {"Allow", "Location", "Retry-After"}
-        headers = {name: value for name, value in error.get_headers() if name in kept}
-        sentence = SENTENCES.get(error.code, error.name)
-        return json_response({"message": sentence, "request_id": request_id}, error.code, headers)
-    return json_response({"message": INTERNAL, "request_id": request_id}, 500)
+        headers = {name: value for name, value in error.get_headers() if name in KEPT}
+        return _error(error.code, SENTENCES.get(error.code, error.name), request_id, headers)
+    return _error(500, SENTENCES[500], request_id, {})
+
+
+def _error(
+    status: int,
+    sentence: str,
+    request_id: str,
+    headers: Mapping[str, str],
+    errors: Mapping[str, str] | None = None,
+) -> Response:
+    body = error_body(sentence, request_id, errors)
+    return Response(body, status, headers, content_type="application/json")
+
+
+def tell_standings(response: Response, standings: Sequence[Standing]) -> None:
+    """Say where the client is with each quota that its request counted for."""
+    if standings:
+        # Added, which looks for none of the name that is there.
+        response.headers.add("RateLimit-Policy", ", ".join([each.quota.policy for each in standings]))
+        response.headers.add("RateLimit", ", ".join([each.field for each in standings]))
 
 
 def _headers(status: int) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": "Bearer"}
-    if status in (503, 504):
+    if status in (429, 503, 504):
         return {"Retry-After": RETRY_SECONDS}
     return {}

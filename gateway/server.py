@@ -1,29 +1,42 @@
-"""The web server: takes connections in up to a bound, and on SIGTERM sees every one of them to its end."""
+"""The web server: aiohttp's, on eventlet's event loop. On SIGTERM it sees every connection to its end."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import eventlet
-from eventlet import wsgi
-from eventlet.green import socket
-from eventlet.greenio import GreenSocket
-from nameko.extensions import DependencyProvider
-from nameko.web.server import BindAddress, WebServer
+from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import RequestPayloadError
+from eventlet.hubs import get_hub
+from nameko.extensions import DependencyProvider, ProviderCollector, SharedExtension
+from werkzeug.routing import Map
 
-from broker import config
-from gateway.application import JsonApplication
-from gateway.protocol import JsonProtocol, refuse, stop_reading
+from broker import config, hub
+from broker.doors import files
+from broker.doors.answers import Answer
+from broker.doors.clients import client_address
+from broker.doors.door import Bounds, Door, Patience
+from broker.doors.origins import Origins
+from broker.doors.refusals import Refusal
+from broker.errors import Invalid
+from gateway.application import JsonApplication, log_access
+from gateway.bridge import in_greenlet
+from gateway.requests import Request
+from gateway.responses import failure
 
 _log = logging.getLogger(__name__)
 
-BACKLOG = 1024
+# Nameko has imported and patched what it needs by now, and nothing waits yet.
+hub.select()
+
+BODY_BYTES = 128 * 1024
+AUTH_BODY_BYTES = 8 * 1024
+AUTH, HEALTH = "/api/auth/", "/health/"
 LOOK_AGAIN_SECONDS = 0.02
-ACCEPT_AGAIN_SECONDS = 0.1
-# Connections beyond the cap that are being told so; those beyond even that are closed without a word.
-MOST_REFUSALS = 100
-REFUSAL_SECONDS = 1.0
 # After SIGTERM, beside the settings' GATEWAY_STOP_GRACE: for what is arriving, and then for all the rest. A
 # request that arrives at the very end of the one still has the other to be answered in.
 ARRIVAL_SECONDS = 3.0
@@ -38,37 +51,40 @@ class Needed(Protocol):
         """One sentence for people, or None where all is well. Must wait for nothing."""
 
 
-class JsonServer(WebServer):
-    """Nameko's web server, on GATEWAY_HOST and GATEWAY_PORT."""
-
-    _gt: Any
-    _serv: Any
-    _sock: Any
+class JsonServer(ProviderCollector, SharedExtension):
+    """The front door of a service's container, on GATEWAY_HOST and GATEWAY_PORT."""
 
     def __init__(self) -> None:
         super().__init__()
         self.stopping = False
+        self._started = False
+        self._listening = False
         self._draining: Any = None
-        self._connections: dict[Any, list[Any]] = {}  # eventlet's state of each, by socket
-
-    @property
-    def bind_addr(self) -> BindAddress:
-        return BindAddress(self._settings.GATEWAY_HOST, self._settings.GATEWAY_PORT)
 
     def setup(self) -> None:
-        super().setup()
-        self._settings = config.settings(self.container.config)
-        self._pool = eventlet.GreenPool(self._settings.GATEWAY_CONNECTIONS)
-        self._refusals = eventlet.GreenPool(MOST_REFUSALS)
+        self._settings = settings = config.settings(self.container.config)
+        fit = files.connections_that_fit(
+            files.raise_limit(), self.container.config.get(files.DOORS, 1), settings.GATEWAY_CONNECTIONS
+        )
+        self._origins = Origins(settings.gateway_origins)
+        self._door = Door(
+            Patience(
+                settings.GATEWAY_HEADERS_TIMEOUT, settings.GATEWAY_SEND_TIMEOUT, settings.GATEWAY_IDLE_TIMEOUT
+            ),
+            Bounds(
+                fit,
+                settings.GATEWAY_ADDRESS_CONNECTIONS,
+                settings.GATEWAY_ADDRESS_REQUESTS,
+                settings.proxies,
+            ),
+            self._origins,
+        )
 
     def start(self) -> None:
-        if self._sock is not None:
+        if self._started:
             return  # every route's entrypoint starts it
-        # SO_REUSEADDR: what is left of a predecessor's connections does not keep the port from us. Two
-        # gateways cannot listen on it at once all the same.
-        self._sock = socket.socket()
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._sock.bind(self.bind_addr)
+        self._started = True
+        self._door.bind(self._settings.GATEWAY_HOST, self._settings.GATEWAY_PORT)
         # Clients that find nobody here go elsewhere; after a 503 they would not. Without an end to it,
         # though, a gateway that cannot serve could not even be asked why.
         deadline = time.monotonic() + self._settings.GATEWAY_START_TIMEOUT
@@ -76,9 +92,14 @@ class JsonServer(WebServer):
             eventlet.sleep(LOOK_AGAIN_SECONDS)
         if self.stopping:
             return
-        self._sock.listen(BACKLOG)
-        self._serv = self.get_wsgi_server(self._sock, self.get_wsgi_app())
-        self._gt = self.container.spawn_managed_thread(self.run)
+        self._application = JsonApplication(self._url_map(), self._origins)
+        get_hub().loop.call_soon(self._listen)
+        self._listening = True
+
+    def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        server = web.Server(self._answer, request_factory=Incoming, loop=loop)  # type: ignore[arg-type]
+        self._door.listen(server)
 
     def reasons_not_to_serve(self) -> Iterator[str]:
         """Each one sentence for people; none where the gateway is ready."""
@@ -87,58 +108,6 @@ class JsonServer(WebServer):
         for provider in self.container.dependencies:
             if isinstance(provider, Needed) and (reason := provider.why_not_ready()):
                 yield reason
-
-    def get_wsgi_app(self) -> JsonApplication:
-        return JsonApplication(self.make_url_map())
-
-    def get_wsgi_server(
-        self, sock: Any, wsgi_app: Any, protocol: Any = JsonProtocol, debug: bool = False
-    ) -> Any:
-        server = wsgi.Server(
-            sock,
-            sock.getsockname(),
-            wsgi_app,
-            protocol=protocol,
-            debug=debug,
-            log=_log,
-            log_output=False,
-            capitalize_response_headers=False,  # as ours are
-            keepalive=self._settings.GATEWAY_IDLE_TIMEOUT,
-        )
-        server.settings = self._settings
-        return server
-
-    def run(self) -> None:
-        while True:
-            try:
-                sock, address = self._sock.accept()
-            except OSError as error:
-                # No file left to open, most likely. An error that ended this thread would end the gateway.
-                _log.error("no connection could be taken in: %s", error.strerror)
-                eventlet.sleep(ACCEPT_AGAIN_SECONDS)
-                continue
-            self._admit(sock, address)
-            eventlet.sleep(0)  # a crowd at the door must not keep those inside from being served
-
-    def _admit(self, sock: Any, address: Any) -> None:
-        if self._pool.free() > 0:
-            self._pool.spawn(self._serve, sock, address)
-        elif self._refusals.free() > 0:
-            self._refusals.spawn(refuse, sock, 503, REFUSAL_SECONDS)
-        else:
-            sock.close()
-
-    def _serve(self, sock: Any, address: Any) -> None:
-        self._connections[sock] = state = [address, sock, wsgi.STATE_IDLE]
-        try:
-            self._serv.process_request(state)
-        except OSError as error:
-            _log.debug("a connection broke: %s", error)
-        except Exception:
-            _log.exception("a connection failed")
-        finally:
-            del self._connections[sock]
-            sock.close()
 
     def drain(self) -> None:
         """Take no more connections in, and see those there are to their end; returns when they are gone."""
@@ -150,43 +119,129 @@ class JsonServer(WebServer):
         self.drain()
         self.wait_for_providers()
 
+    def _url_map(self) -> Map:
+        url_map = Map()
+        for provider in self._providers:
+            rule = provider.get_url_rule()
+            rule.endpoint = provider
+            url_map.add(rule)
+        return url_map
+
     def _drain(self) -> None:
         self.stopping = True
-        if self._gt is None:
+        if not self._listening:
             return  # it never got to listen
-        self._serv.keepalive = False  # each answer from here on says `Connection: close`
-        self._close_listener()
+        self._door.close()
         # A client that sends now and then does not know yet, and what it sends on a connection that we closed
         # in the same moment would be lost on it. So it is told with its next answer.
         if self._all_gone(self._settings.GATEWAY_STOP_GRACE):
             return
-        for sock, state in list(self._connections.items()):
-            if state[2] == wsgi.STATE_IDLE:
-                stop_reading(sock)
+        for connection in self._door.shares.idle():
+            connection.stop_reading()
         if self._all_gone(ARRIVAL_SECONDS):
             return
-        for sock in list(self._connections):
-            stop_reading(sock)
+        for connection in list(self._door.connections):
+            connection.stop_reading()
         if not self._all_gone(ANSWER_SECONDS):
-            _log.warning("stopping with %d connections left", len(self._connections))
-
-    def _close_listener(self) -> None:
-        self._gt.kill()
-        # The kernel has connected those in the queue already: closed with them in it, it would reset them.
-        self._sock.settimeout(0)
-        while True:
-            try:
-                sock, address = self._sock.accept()
-            except OSError:
-                break
-            self._admit(GreenSocket(sock), address)
-        self._sock.close()
+            _log.warning("stopping with %d connections left", len(self._door.connections))
 
     def _all_gone(self, seconds: float) -> bool:
         """Whether the last connection has ended; waits for it for so long."""
-        with eventlet.Timeout(seconds, False):
-            self._pool.waitall()
-        return not self._pool.running()
+        deadline = time.monotonic() + seconds
+        while self._door.connections and time.monotonic() < deadline:
+            eventlet.sleep(LOOK_AGAIN_SECONDS)
+        return not self._door.connections
+
+    async def _answer(self, incoming: "Incoming") -> Answer:
+        began = time.monotonic()
+        message = incoming.message
+        forwarded = message.headers.get("X-Forwarded-For", "") if self._settings.proxies else ""
+        client = client_address(incoming.protocol.peer, forwarded, self._settings.proxies)
+        request = Request(message.method, message.path, message.headers, client)
+        try:
+            with self._share(request):
+                if incoming.payload is not EMPTY_PAYLOAD:
+                    # Before anything else, so that whoever answers never waits for the client.
+                    request.raw_body = await self._body(incoming, request.path)
+                response = await in_greenlet(self._application, request)
+        except (Refusal, Invalid) as error:
+            response = failure(error, request.request_id)
+        log_access(request, response.status_code, began)
+        return Answer(response.status_code, self._application.headers(request, response), response.get_data())
+
+    @contextmanager
+    def _share(self, request: Request) -> Iterator[None]:
+        """One request more of its client's at work. Raises Refusal where that is too many."""
+        if request.path.startswith(HEALTH):
+            yield  # a balancer that asks on behalf of everybody; it waits for nothing
+            return
+        shares, client = self._door.shares, request.client_address
+        if not shares.begins(client):
+            raise Refusal(429)
+        try:
+            yield
+        finally:
+            shares.ends(client)
+
+    async def _body(self, incoming: "Incoming", path: str) -> bytes:
+        """The body, whole. Raises Refusal, and Invalid where it ends too early or is not framed as HTTP wants
+        it; the connection then ends with the answer.
+        """
+        headers = incoming.message.headers
+        most = AUTH_BODY_BYTES if path.startswith(AUTH) else BODY_BYTES
+        too_large = Refusal(413, f"The body is too large: {most // 1024} KiB at most")
+        if int(headers.get("Content-Length", 0)) > most:
+            raise too_large
+        incoming.invite()
+        payload = incoming.payload
+        pieces: list[bytes] = []
+        try:
+            async with asyncio.timeout(self._settings.GATEWAY_BODY_TIMEOUT):
+                while not payload.at_eof():
+                    pieces.append(await payload.readany())
+                    if sum(map(len, pieces)) > most:
+                        raise too_large
+        except TimeoutError:
+            raise Refusal(408) from None
+        except (RequestPayloadError, ConnectionError):
+            raise Invalid("The body did not arrive whole", {"body": "did not arrive whole"}) from None
+        except Refusal:
+            raise too_large from None
+        return b"".join(pieces)
+
+
+class Incoming:
+    """A request as aiohttp's RequestHandler wants it, and no more than that."""
+
+    __slots__ = ("_message", "_task", "payload", "protocol")
+
+    def __init__(self, message: Any, payload: Any, protocol: Any, _writer: Any, task: Any) -> None:
+        self._message = message
+        self.payload = payload
+        self.protocol = protocol
+        self._task = task
+
+    @property
+    def message(self) -> Any:
+        """Its head, as the parser gives it."""
+        return self._message
+
+    def invite(self) -> None:
+        """Ask a client that waits for it for its body. Raises Refusal where it expects something else."""
+        expected = self.message.headers.get("Expect")
+        if expected is None:
+            return
+        if expected.lower() != "100-continue":
+            raise Refusal(417)
+        if self.protocol.transport is not None and self.message.version >= (1, 1):
+            self.protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def _finish(self) -> None:
+        """Nothing is left to do."""
+
+    def _cancel(self, error: BaseException) -> None:
+        if not self.payload.is_eof():
+            self.payload.set_exception(error)
 
 
 class FrontDoor(DependencyProvider):

@@ -103,7 +103,10 @@ class ReviewPage(Page):
 
 
 class Search(Page):
-    """`title`: a part of it; `genre`: one of its genres; `q`: full text, which forgives a typo."""
+    """`title`, `director`: a part of it; `genre`: one of its genres; `q`: what people type to find a film.
+
+    All are compared folded (`broker.text`). Of a search by `q` there are `storage.ways.MOST` films at most.
+    """
 
     title: Annotated[Line, Field(max_length=300)] = ""
     genre: Annotated[Line, Field(max_length=100)] = ""
@@ -128,6 +131,12 @@ class Search(Page):
         if self.sort is None:
             return "relevance" if self.q else "rating"
         return {"newest": "latest", "oldest": "earliest"}.get(self.sort, self.sort)
+
+
+class Suggest(Parameters):
+    """`q`: a title as far as it is typed."""
+
+    q: Annotated[Line, Field(max_length=300)] = ""
 
 
 class _ActorFields(Body):

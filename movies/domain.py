@@ -1,12 +1,9 @@
-"""Pure rules of films and reviews: rating, popularity, genres, search terms, who may do what."""
+"""Pure rules of films and reviews: rating, popularity, genres, who may do what."""
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from difflib import SequenceMatcher
 from typing import Final
 
 from broker.text import folded
@@ -20,9 +17,6 @@ LANDMARK: Final = datetime(2020, 1, 1, tzinfo=UTC)
 NEVER: Final = -math.inf
 # Below this share of what it was, a difference of powers of two has lost too many of a double's 53 bits.
 PRECISE_SHARE: Final = 2.0**-20
-
-# The least likeness at which a film counts as meant by a misspelt search.
-ALIKE: Final = 0.7
 
 
 def bayesian_rating(
@@ -112,38 +106,6 @@ def genres(genre: str) -> list[str]:
         if name:
             members.setdefault(folded(name), name)
     return list(members.values())
-
-
-def words(text: str) -> list[str]:
-    """The words of `text`, without case and accents."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
-    plain = "".join(character for character in decomposed if not unicodedata.combining(character))
-    return re.findall(r"\w+", plain)
-
-
-def trigrams(text: str) -> list[str]:
-    """The trigrams of the words of `text`, sorted: each word padded by two blanks before and one after.
-
-    The same as PostgreSQL's pg_trgm makes, for databases that lack it.
-    """
-    found: set[str] = set()
-    for word in words(text):
-        padded = f"  {word} "
-        found.update(padded[start : start + 3] for start in range(len(padded) - 2))
-    return sorted(found)
-
-
-def likeness(wanted: str, text: str) -> float:
-    """How much the words of `text` are spelt like those of `wanted`, from 0 to 1.
-
-    The mean, over the wanted words, of the best Ratcliff/Obershelp similarity to a word of the text.
-    """
-    there = words(text)
-    best = [
-        max((SequenceMatcher(None, there_word, word).ratio() for there_word in there), default=0.0)
-        for word in words(wanted)
-    ]
-    return sum(best) / len(best) if best else 0.0
 
 
 @dataclass(frozen=True)

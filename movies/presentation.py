@@ -27,6 +27,12 @@ def movie(row: Row[Any]) -> dict[str, Any]:
     }
 
 
+def suggestion(row: Row[Any]) -> dict[str, Any]:
+    """A movie of `storage.search.suggest` as a JSON object."""
+    year = row.release_date.year if row.release_date else None
+    return {"id": row.id, "title": row.title, "year": year, "kind": row.kind}
+
+
 def review(row: Row[Any]) -> dict[str, Any]:
     """A review of `storage.reviews` as a JSON object."""
     return {

@@ -4,33 +4,94 @@ import hashlib
 import logging
 import secrets
 import time
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Protocol
 
-import fakeredis
+import cachetools
+import eventlet
 import orjson
 import redis
 from nameko.extensions import DependencyProvider
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from broker import config
+from broker.redis_client import AWAY_SECONDS, redis_client
+from movies.storage.paging import PAGE_BYTES
 
 _log = logging.getLogger(__name__)
 
 GENERATION = "movies:generation"
 PAGES = "movies:page:"
-SOCKET_SECONDS = 0.5
-# How long reading is not tried after it failed: a Redis that hangs costs a wait a second, not one a page.
-AWAY_SECONDS = 1.0
-POOL_CONNECTIONS = 20
+# What a page of movies.storage.paging can come to as JSON, escapes and all; none larger is kept.
+MOST_PAGE_BYTES = 2 * PAGE_BYTES
+ENTRY_BYTES = 500  # what a page in this process takes beside its text
+SWEEP_SECONDS = 5.0
 
 
-class PageCache:
-    """Pages of results, in Redis. A cache that is away is an empty cache: it costs speed and nothing else.
+class PageCache(Protocol):
+    """Pages of results, until a write or their lifetime ends them.
 
     A page's key holds the generation of its time, so that one write makes every page before it unfindable,
     also those that are being computed from what was there before the write.
     """
+
+    def key(self, kind: str, asked: dict[str, Any]) -> str | None:
+        """Where the page of this question lies now; None while the cache is away."""
+
+    def get(self, key: str | None) -> Any:
+        """The page that was put under `key`; None where there is none."""
+
+    def put(self, key: str | None, page: Any) -> None: ...
+
+    def invalidate(self) -> None:
+        """Forget every page, after a write."""
+
+    def clear(self) -> None:
+        """Forget every page and give its memory back at once."""
+
+
+class ProcessCache:
+    """A PageCache in this process: `most_bytes` at most, those used longest ago go first."""
+
+    def __init__(self, lifetime: float, most_bytes: int, timer: Callable[[], float] = time.monotonic) -> None:
+        self._pages: cachetools.TTLCache[str, bytes] = cachetools.TTLCache(
+            most_bytes, lifetime, timer, lambda page: len(page) + ENTRY_BYTES
+        )
+        self._generation = secrets.token_hex(8)
+
+    @property
+    def bytes(self) -> int:
+        """What its pages take."""
+        return int(self._pages.currsize)
+
+    def key(self, kind: str, asked: dict[str, Any]) -> str | None:
+        return f"{self._generation}:{_question(kind, asked)}"
+
+    def get(self, key: str | None) -> Any:
+        page = None if key is None else self._pages.get(key)
+        return None if page is None else orjson.loads(page)
+
+    def put(self, key: str | None, page: Any) -> None:
+        body = orjson.dumps(page)
+        if key is not None and key.startswith(self._generation) and len(body) <= MOST_PAGE_BYTES:
+            with suppress(ValueError):  # larger than all that there may be
+                # A copy: what orjson makes has room for up to fourteen times as much behind it.
+                self._pages[key] = bytes(memoryview(body))
+
+    def invalidate(self) -> None:
+        self._generation = secrets.token_hex(8)
+        self._pages.clear()
+
+    clear = invalidate
+
+    def forget_expired(self) -> None:
+        """Give back the memory of pages that nobody has asked for since they ended."""
+        self._pages.expire()
+
+
+class RedisCache:
+    """A PageCache in Redis. One that is away is an empty cache: it costs speed and nothing else."""
 
     def __init__(self, client: "redis.Redis", lifetime: int) -> None:
         self._client = client
@@ -38,7 +99,6 @@ class PageCache:
         self._away_until = 0.0
 
     def key(self, kind: str, asked: dict[str, Any]) -> str | None:
-        """Where the page of this question lies now; None while the cache is away."""
         if time.monotonic() < self._away_until:
             return None
         try:
@@ -49,11 +109,9 @@ class PageCache:
         except redis.RedisError as error:
             self._away(error)
             return None
-        question = hashlib.sha256(orjson.dumps([kind, asked], option=orjson.OPT_SORT_KEYS)).hexdigest()
-        return f"{PAGES}{generation!r}:{question}"
+        return f"{PAGES}{generation!r}:{_question(kind, asked)}"
 
     def get(self, key: str | None) -> Any:
-        """The page that was put under `key`; None where there is none."""
         if key is None:
             return None
         try:
@@ -64,22 +122,22 @@ class PageCache:
         return None if page is None else orjson.loads(page)
 
     def put(self, key: str | None, page: Any) -> None:
-        if key is None:
+        body = orjson.dumps(page)
+        if key is None or len(body) > MOST_PAGE_BYTES:
             return
         try:
-            self._client.set(key, orjson.dumps(page), ex=self._lifetime)
+            self._client.set(key, body, ex=self._lifetime)
         except redis.RedisError as error:
             self._away(error)
 
     def invalidate(self) -> None:
-        """Forget every page, after a write. Where Redis is away the pages end with their lifetime."""
+        """Where Redis is away the pages end with their lifetime."""
         try:
             self._client.set(GENERATION, secrets.token_hex(8))
         except redis.RedisError as error:
             self._away(error)
 
     def clear(self) -> None:
-        """Forget every page and give its memory back at once."""
         self.invalidate()
         try:
             for key in self._client.scan_iter(match=f"{PAGES}*", count=1000):
@@ -92,27 +150,31 @@ class PageCache:
         _log.warning("the cache is away: %s", type(error).__name__)
 
 
-def redis_client(url: str) -> "redis.Redis":
-    """A client whose every wait is bounded, and that does not try again by itself."""
-    # This pool waits for a free connection where the default one would raise.
-    pool = redis.BlockingConnectionPool.from_url(
-        url,
-        max_connections=POOL_CONNECTIONS,
-        timeout=SOCKET_SECONDS,
-        socket_timeout=SOCKET_SECONDS,
-        socket_connect_timeout=SOCKET_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return redis.Redis(connection_pool=pool)
+def _question(kind: str, asked: dict[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps([kind, asked], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 class Cache(DependencyProvider):
     """Injects a PageCache: in Redis, or in this process where REDIS_URL is empty."""
 
+    cache: PageCache
+
     def setup(self) -> None:
         settings = config.settings(self.container.config)
-        client = redis_client(settings.REDIS_URL) if settings.REDIS_URL else fakeredis.FakeRedis()
-        self.cache = PageCache(client, settings.CACHE_LIFETIME)
+        if settings.REDIS_URL:
+            self.cache = RedisCache(redis_client(settings.REDIS_URL), settings.CACHE_LIFETIME)
+        else:
+            self.cache = ProcessCache(settings.CACHE_LIFETIME, settings.CACHE_BYTES)
+
+    def start(self) -> None:
+        if isinstance(self.cache, ProcessCache):
+            self.container.spawn_managed_thread(partial(self._keep_small, self.cache))
 
     def get_dependency(self, worker_ctx: Any) -> PageCache:  # noqa: ARG002
         return self.cache
+
+    @staticmethod
+    def _keep_small(cache: ProcessCache) -> None:
+        while True:
+            eventlet.sleep(SWEEP_SECONDS)
+            cache.forget_expired()

@@ -68,6 +68,14 @@ class MoviesService:
         return movies.search(self.transaction, self.cache, parse(commands.Search, parameters))
 
     @rpc
+    def suggest(self, parameters: Fields) -> list[Fields]:
+        """The movies, ten at most, that a title may become as it is typed, the likeliest first.
+
+        `{"id", "title", "year" (or None), "kind"}` each. `parameters`: `q`.
+        """
+        return movies.suggest(self.transaction, self.cache, parse(commands.Suggest, parameters))
+
+    @rpc
     def create(self, fields: Fields, actor: Fields, idempotency_key: str | None = None) -> int:
         """Add a movie (`title`, and what else a movie has; `rating` is its prior); answers its id."""
         command = parse(commands.CreateMovie, fields)

@@ -5,7 +5,6 @@ import asyncio
 import gc
 import logging.config
 import os
-import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -42,7 +41,6 @@ def main() -> int:
         _refuse_memory(typed)
         notifier = Notifier(settings)
         _set_up_logging(settings)
-        _allow_many_files()
         _collect_seldom()
         sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -83,12 +81,6 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
-
-
-def _allow_many_files() -> None:
-    """A socket is an open file, and many systems begin with 1,024 of them."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _refuse_memory(settings: config.Settings) -> None:

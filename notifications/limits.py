@@ -35,7 +35,7 @@ class Limits:
             queue_bytes=settings.NOTIFIER_QUEUE_BYTES,
             connect_seconds=settings.NOTIFIER_CONNECT_TIMEOUT,
             address_connections=settings.NOTIFIER_ADDRESS_CONNECTIONS,
-            proxies=settings.NOTIFIER_PROXIES,
+            proxies=settings.proxies,
         )
 
 

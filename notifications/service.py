@@ -13,6 +13,7 @@ import socketio
 from aiohttp import web
 
 from broker import config
+from broker.doors import files
 from broker.errors import PlatformError
 from broker.events import Envelope
 from broker.rpc_client import bounded_connection
@@ -22,11 +23,11 @@ from notifications.clients import Clients
 from notifications.domain import REVIEW_EVENTS, Refusal, Seen
 from notifications.endings import Endings
 from notifications.feed import MARK, Feed, Turn
+from notifications.front_door import front_door, in_one_form, serve
 from notifications.handlers import Answer, Client, Gone, Rooms, Tokens
 from notifications.history import History
 from notifications.peers import GONE, ROOM_TOLD, Peers
 from notifications.providers import SocketRooms, TokenKeeper
-from notifications.silence import Silence
 from notifications.sockets import ROOT, socket_server
 
 _log = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class Notifier:
             "room_presence": self._room_presence,
             **USE_CASES,
         }
+        self._door = front_door(self._settings, settings.get(files.DOORS, 1))
         self._runner: web.AppRunner | None = None
         self._stopping = False
 
@@ -120,8 +122,7 @@ class Notifier:
         if self._runner is None:
             return
         # First of all: a client whose socket is closed connects again at once, and must not come back here.
-        for site in list(self._runner.sites):
-            await site.stop()
+        self._door.close()
         self._feed.stop()
         self._tokens.stop()
         self._endings.stop()
@@ -131,7 +132,6 @@ class Notifier:
         await self._server.shutdown()
         await self._runner.cleanup()
         self._runner = None
-        self._watching.cancel()
         deadline = asyncio.get_running_loop().time() + THREAD_SECONDS
         while self._feed.running or self._tokens.running or self._peers.running:
             if asyncio.get_running_loop().time() > deadline:
@@ -143,18 +143,13 @@ class Notifier:
             await self._pushing
 
     async def _listen(self) -> web.AppRunner:
-        silence = Silence(self._settings.NOTIFIER_CONNECT_TIMEOUT)
-        app = web.Application(middlewares=[silence.note, self._let_nobody_in_too_early])
+        app = web.Application(middlewares=[in_one_form(self._door), self._let_nobody_in_too_early])
         app.add_routes([web.get("/health/live", self._live), web.get("/health/ready", self._ready)])
         self._server.attach(app)
+        self._door.bind(self._settings.NOTIFIER_HOST, self._settings.NOTIFIER_PORT)
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
-        try:
-            await web.TCPSite(runner, self._settings.NOTIFIER_HOST, self._settings.NOTIFIER_PORT).start()
-        except OSError:
-            await runner.cleanup()
-            raise
-        self._watching = asyncio.create_task(silence.watch(runner))
+        serve(self._door, runner)
         return runner
 
     @web.middleware

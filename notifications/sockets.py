@@ -18,6 +18,8 @@ from engineio.payload import Payload
 from socketio import packet as socketio_packet
 
 from broker.config import Settings
+from broker.doors.clients import client_address
+from broker.doors.refusals import ENCODED
 from notifications.fanout import FanOut
 from notifications.limits import Limits, Outbox, Pace
 from notifications.websocket import PROTOCOL_ERROR, SOCKETIO_TYPES, WebSocket
@@ -111,6 +113,8 @@ class EngineServer(engineio.AsyncServer):
 
     async def handle_request(self, request: web.Request) -> Any:
         query = request.query
+        if "j" in query:
+            return _refusal(400, "JSONP is not spoken here")
         if not self._polling and query.get("transport", "polling") == "polling":
             return _refusal(400, POLLING_REFUSED)
         if "sid" not in query and self._connections[self.address(request)] >= self.limits.address_connections:
@@ -121,11 +125,8 @@ class EngineServer(engineio.AsyncServer):
 
     def address(self, request: web.Request) -> str:
         """Where a request comes from, past the proxies that are ours."""
-        forwarded = [part.strip() for part in request.headers.get("X-Forwarded-For", "").split(",")]
-        proxies = self.limits.proxies
-        if proxies and len(forwarded) >= proxies and forwarded[-proxies]:
-            return forwarded[-proxies]
-        return request.remote or ""
+        forwarded = request.headers.get("X-Forwarded-For", "")
+        return client_address(request.remote or "", forwarded, self.limits.proxies)
 
     def opened(self, sid: str, environ: Mapping[str, Any]) -> None:
         """Count a session."""
@@ -149,6 +150,8 @@ class EngineServer(engineio.AsyncServer):
 
     async def _body(self, request: web.Request) -> bytes:
         """A long-polling client's body. Where it is none, closes the session and raises HTTPException."""
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise web.HTTPUnsupportedMediaType(text=ENCODED)
         sid = request.query.get("sid", "")
         try:
             async with asyncio.timeout(BODY_SECONDS):

@@ -22,6 +22,14 @@ from tests.servers import ServerUrls
 START_SECONDS = 60
 # Half of what the tests take would be the hashing of passwords.
 CHEAP_PASSWORDS = {"PASSWORD_COST": "1024"}
+# All that the tests act for comes from one address. Guesses are counted as they are for people.
+CROWDED_ADDRESS = {
+    "THROTTLE_READS": "1000000 per minute",
+    "THROTTLE_WRITES": "1000000 per minute",
+    "THROTTLE_SIGN_INS": "1000000 per minute",
+    "THROTTLE_REGISTRATIONS": "1000000 per minute",
+    "THROTTLE_HASHES": "1000",
+}
 
 
 class Platform(Protocol):
@@ -122,6 +130,7 @@ class FullDeployment:
             "MOVIES_DATABASE_URL": self.databases.movies,
             "SIGNING_KEY_SECRET": "a secret of the tests",
             **CHEAP_PASSWORDS,
+            **CROWDED_ADDRESS,
         }
         self.processes: list[Process] = []
         self._gateway_ports = [free_port() for _ in range(gateways)]
@@ -205,6 +214,7 @@ class Embedded:
             "NOTIFIER_PORT": str(notifier),
             "DATA_FOLDER": str(folder / "data"),
             **CHEAP_PASSWORDS,
+            **CROWDED_ADDRESS,
             # Whatever is handed to the tests is for the full deployment.
             **dict.fromkeys(("AUTH_DATABASE_URL", "MOVIES_DATABASE_URL", "REDIS_URL"), ""),
             "AMQP_URI": "memory://",

@@ -47,10 +47,15 @@ def run(
 
 
 class Process:
-    """A program of this project with its output in a file, in a group of its own."""
+    """A program of this project (or of the one at `root`) with its output in a file, in a group of its own."""
 
     def __init__(
-        self, name: str, command: Sequence[str | Path], environment: Mapping[str, str], folder: Path
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        environment: Mapping[str, str],
+        folder: Path,
+        root: Path = ROOT,
     ):
         self.name = name
         self.log = folder / f"{name}.log"
@@ -58,7 +63,7 @@ class Process:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 [str(part) for part in command],
-                cwd=ROOT,
+                cwd=root,
                 env={**os.environ, **environment, "PYTHONWARNINGS": "ignore"},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

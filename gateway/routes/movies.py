@@ -24,7 +24,7 @@ class Movies(Resource):
         headers = {}
         if page["next_cursor"]:
             query = urlencode({**parameters, "cursor": page["next_cursor"]})
-            headers["Link"] = f'<{request.base}/api/movies?{query}>; rel="next"'
+            headers["Link"] = f'<movies?{query}>; rel="next"'
         return json_response(page["data"], headers=headers)
 
     @http("GET", "/api/movies/popular")
@@ -37,6 +37,10 @@ class Movies(Resource):
         page = self.movies.search(request.parameters())
         more = {"next_cursor": page["next_cursor"]} if page["next_cursor"] else {}
         return message(_source(page), data=page["data"], **more)
+
+    @http("GET", "/api/movies/suggest")
+    def suggest_movies(self, request: Request) -> Response:
+        return json_response({"data": self.movies.suggest(request.parameters())})
 
     @http("GET", "/api/movies/status")
     def show_movies_status(self, request: Request) -> Response:  # noqa: ARG002

@@ -18,8 +18,9 @@ class Resource:
 
     def signed_in(self, request: Request) -> Identity:
         """Who asks. Raises Unauthenticated."""
-        identity: Identity = self.identities.identify(request.bearer_token)
-        return identity
+        if request.identity is None:
+            request.identity = self.identities.identify(request.bearer_token)
+        return request.identity
 
     def actor(self, request: Request) -> dict[str, Any]:
         """Who asks, as the movies service wants it told. Raises Unauthenticated."""

@@ -15,8 +15,10 @@ from broker.idempotency import Write
 from movies import commands, presentation
 from movies.domain import Actor, Aggregate
 from movies.storage import movies as storage
+from movies.storage import search as finding
 
 NOT_FOUND = "Movie not found"
+SUGGESTIONS = 10
 
 
 class Cache(Protocol):
@@ -69,10 +71,22 @@ def search(transaction: Transaction, cache: Cache, asked: commands.Search) -> di
     if (page := cache.get(key)) is not None:
         return {**page, "cached": True}
     with transaction.reading() as reader:
-        rows, next_cursor = storage.search(reader, asked)
+        rows, next_cursor = finding.search(reader, asked)
     page = {"data": [presentation.movie(row) for row in rows], "next_cursor": next_cursor}
     cache.put(key, page)
     return {**page, "cached": False}
+
+
+def suggest(transaction: Transaction, cache: Cache, asked: commands.Suggest) -> list[dict[str, Any]]:
+    if not asked.q:
+        return []
+    key = cache.key("suggest", asked.model_dump())
+    if (page := cache.get(key)) is not None:
+        return list(page)
+    with transaction.reading() as reader:
+        films = [presentation.suggestion(row) for row in finding.suggest(reader, asked.q, SUGGESTIONS)]
+    cache.put(key, films)
+    return films
 
 
 def create(

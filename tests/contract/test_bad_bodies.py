@@ -41,8 +41,8 @@ NOT_AN_OBJECT = {
     "-Infinity": b'{"title": "X", "rating": -Infinity}',
     "leading zero": b'{"title": "X", "rating": 08}',
     "hexadecimal": b'{"title": "X", "rating": 0x8}',
-    "100,000 deep": b'{"title": ' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-    "100,000 open": b'{"title": ' + b"[" * 100_000,
+    "4,000 deep": b'{"title": ' + b"[" * 4_000 + b"]" * 4_000 + b"}",
+    "8,000 open": b'{"title": ' + b"[" * 8_000,
 }
 
 
@@ -73,7 +73,7 @@ def test_a_number_beyond_all_bounds_is_refused(alice: Account, shared_movie: int
     assert set(response.json()["errors"]) in ({"rating"}, {"body"})
 
 
-@pytest.mark.parametrize("depth", [10, 450, 1000, 1022, 5000])
+@pytest.mark.parametrize("depth", [10, 450, 1000, 1022, 4000])
 @pytest.mark.parametrize("field", ["title", "unknown"])
 @pytest.mark.parametrize("path", ["/api/movies", "/api/auth/login"])
 def test_deep_nesting_is_refused(alice: Account, path: str, field: str, depth: int) -> None:
@@ -92,11 +92,9 @@ def test_deep_nesting_of_objects_is_refused(alice: Account, depth: int) -> None:
     assert response.json()["errors"]
 
 
-def test_a_thousand_unknown_fields_are_refused(alice: Account) -> None:
+def test_a_thousand_unknown_fields_are_refused_and_not_named(alice: Account) -> None:
     body = {"title": "X", **{f"field{number}": number for number in range(1000)}}
-    response = alice.api.post("/api/movies", body)
-    assert_error(response, 400)
-    assert set(response.json()["errors"]) <= set(body) - {"title"}
+    assert_error(alice.api.post("/api/movies", body), 400, fields={"body"})
 
 
 @pytest.mark.parametrize("name", ["", "a\x00b", "a.b", "\U0001f600", "x" * 10_000, "__class__", "self"])

@@ -142,14 +142,14 @@ def test_a_success_carries_its_request_id_too(anyone: Api) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_a_body_above_1_mib_answers_413(alice: Account, movie: int, method: str) -> None:
+def test_a_body_that_is_too_large_answers_413(alice: Account, movie: int, method: str) -> None:
     path = "/api/movies" if method == "POST" else f"/api/movies/{movie}"
     body = b'{"title": "' + b"x" * MIB + b'"}'
     headers = {"Content-Type": "application/json"}
     assert_error(alice.api.request(method, path, data=body, headers=headers), 413, fields=set())
 
 
-def test_a_body_above_1_mib_in_chunks_answers_413(alice: Account) -> None:
+def test_a_body_in_chunks_that_is_too_large_answers_413(alice: Account) -> None:
     chunks = (part for part in [b'{"title": "', *[b"x" * 4096] * 300, b'"}'])
     response = alice.api.post("/api/movies", data=chunks, headers={"Content-Type": "application/json"})
     assert_error(response, 413, fields=set())
@@ -191,7 +191,7 @@ def test_the_content_type_is_read_as_http_spells_it(alice: Account, content_type
     assert alice.api.get(response.headers["Location"]).json()["title"] == "Amélie"
 
 
-@pytest.mark.parametrize("size", [10, 200_000])
+@pytest.mark.parametrize("size", [10, 100_000])
 def test_after_a_refused_body_the_connection_still_serves(anyone: Api, size: int) -> None:
     assert_error(anyone.post("/api/movies", {"title": "x" * size}), 401)
     assert anyone.get("/api/movies", params={"limit": 1}).status_code == 200

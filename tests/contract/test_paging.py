@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 import requests
 
 from tests.clients import Account, Api
-from tests.contract.expect import get, ids, unique, walk
+from tests.contract.expect import assert_error, get, ids, unique, walk
+from tests.platforms import Platform
 
 SEARCH = "/api/movies/search"
 MANY = 101
@@ -27,8 +31,9 @@ def pages_from(api: Api, path: str) -> list[list[int]]:
 
 
 def next_path(response: requests.Response) -> str:
-    url = response.links["next"]["url"]
-    return url[url.index("/api/") :]
+    """The next page's path, by a link that is relative to the address that was asked for."""
+    asked = urlsplit(response.url)._replace(scheme="", netloc="").geturl()
+    return urljoin(asked, response.links["next"]["url"])
 
 
 def all_movies(api: Api) -> list[int]:
@@ -63,10 +68,13 @@ def test_the_list_walked_to_its_end_has_every_movie_once_the_newest_last(
     assert set(many) <= set(walked)
 
 
-def test_the_link_is_absolute_and_keeps_the_limit(anyone: Api, many: list[int]) -> None:
-    link = anyone.get("/api/movies", params={"limit": 7}).links["next"]["url"]
-    assert link.startswith(f"{anyone.base}/api/movies?")
-    assert len(anyone.get(link.removeprefix(anyone.base)).json()) == 7
+@pytest.mark.parametrize("host", ["evil.example", "movies_gateway:8000"])
+def test_the_link_is_relative_whatever_the_host_and_keeps_the_limit(
+    anyone: Api, many: list[int], host: str
+) -> None:
+    response = anyone.get("/api/movies", params={"limit": 7}, headers={"Host": host})
+    assert response.links["next"]["url"].startswith("movies?limit=7&cursor=")
+    assert len(anyone.get(next_path(response)).json()) == 7
 
 
 def test_the_last_page_of_the_list_has_no_link(anyone: Api, alice: Account) -> None:
@@ -219,3 +227,106 @@ def test_reviews_added_meanwhile_do_not_break_paging(
     rest = walk(anyone, path, sort=sort, limit=1, cursor=first["next_cursor"])
     walked = [review for review in ids(first["data"]) + ids(rest) if review != added]
     assert sorted(walked) == sorted(before)
+
+
+@pytest.mark.parametrize("letter", ["漢", "x", "🎬", "é", "ﷺ"])
+def test_titles_as_long_as_can_be_come_in_pages(anyone: Api, alice: Account, letter: str) -> None:
+    mark = unique()[:10]
+    movies = {
+        end: alice.api.create_movie(title=f"{mark}{letter * 288}{end}") for end in ("b", "a", "d", "c", "e")
+    }
+    rows, cursor = [], None
+    while True:
+        page = get(
+            anyone, SEARCH, title=mark, sort="title", limit=1, **({"cursor": cursor} if cursor else {})
+        )
+        rows += ids(page["data"])
+        if (cursor := page.get("next_cursor")) is None:
+            break
+        assert len(cursor) <= 800
+    assert rows == [movies[end] for end in "abcde"]
+
+
+@pytest.mark.parametrize("letters", [1, 280])
+@pytest.mark.parametrize("gone", ["deleted", "renamed"])
+def test_a_page_goes_on_where_its_last_movie_is_gone(
+    anyone: Api, alice: Account, gone: str, letters: int
+) -> None:
+    mark = unique()[:10]
+    movies = [alice.api.create_movie(title=f"{mark}{'漢' * letters}{end}") for end in "abcd"]
+    first = get(anyone, SEARCH, title=mark, sort="title", limit=2)
+    if gone == "deleted":
+        alice.api.delete(f"/api/movies/{movies[1]}")
+    else:
+        alice.api.put(f"/api/movies/{movies[1]}", {"title": f"zz {mark}"})
+    rest = ids(walk(anyone, SEARCH, title=mark, sort="title", limit=1, cursor=first["next_cursor"]))
+    assert [movie for movie in rest if movie in movies[2:]] == movies[2:]
+    assert len(rest) == len(set(rest)) <= len(movies)
+
+
+def forged(content: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
+FORGED = [
+    *[["id", 0, True], ["id", 0, 5], ["id", 0.0, 1], ["id", "a", 1], ["id", None, 1], ["id", [], {}], ["id"]],
+    *[
+        ["rating", 5.0, 1],
+        ["rating", True, 1],
+        ["title", "a", 1],
+        ["title", "a" * 700, 1],
+        ["newest", 0.0, 1],
+    ],
+    *[{"id": 1}, [], 7, None, True, "id", [["id"], 0, 1], ["relevance", 0.5, 1], ["id", 0, 5, ""]],
+]
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/movies", SEARCH, f"{SEARCH}?sort=title", f"{SEARCH}?q=film", "/api/movies/{movie}/reviews"]
+)
+@pytest.mark.parametrize("content", FORGED, ids=str)
+def test_a_forged_cursor_is_refused(anyone: Api, shared_movie: int, path: str, content: Any) -> None:
+    path = path.format(movie=shared_movie)
+    assert_error(anyone.get(path, params={"cursor": forged(content)}), 400, fields={"cursor"})
+
+
+def test_a_cursor_belongs_to_its_order(anyone: Api, to_sort: tuple[str, dict[str, int]]) -> None:
+    mark, _ = to_sort
+    asked = {"q": mark, "limit": 1}
+    cursors = {
+        sort: get(anyone, SEARCH, sort=sort, **asked)["next_cursor"] for sort in [*ORDERS, "relevance"]
+    }
+    for sort in cursors:
+        for other, cursor in cursors.items():
+            answer = anyone.get(SEARCH, params={"sort": sort, "cursor": cursor, **asked})
+            if sort == other:
+                assert answer.status_code == 200
+            else:
+                assert_error(answer, 400, fields={"cursor"})
+
+
+def test_a_cursor_by_relevance_belongs_to_its_query(anyone: Api, to_sort: tuple[str, dict[str, int]]) -> None:
+    mark, _ = to_sort
+    cursor = get(anyone, SEARCH, q=mark, limit=1)["next_cursor"]
+    assert_error(anyone.get(SEARCH, params={"q": f"{mark} a", "cursor": cursor}), 400, fields={"cursor"})
+
+
+@pytest.mark.parametrize("place", [0, 5, 20, 30, -1])
+def test_a_cursor_with_one_letter_changed_is_refused(anyone: Api, many: list[int], place: int) -> None:
+    cursor = get(anyone, SEARCH, sort="newest", limit=1)["next_cursor"]
+    other = "A" if cursor[place] != "A" else "Q"
+    changed = cursor[:place] + other + (cursor[place:][1:])
+    assert_error(anyone.get(SEARCH, params={"sort": "newest", "cursor": changed}), 400, fields={"cursor"})
+
+
+def test_every_gateway_and_service_takes_the_same_cursors(
+    platform: Platform, to_sort: tuple[str, dict[str, int]]
+) -> None:
+    mark, movies = to_sort
+    asked: dict[str, Any] = {"title": mark, "sort": "title", "limit": 1}
+    rows: list[int] = []
+    for number in range(len(movies)):
+        page = get(Api(platform.gateways[number % len(platform.gateways)]), SEARCH, **asked)
+        rows += ids(page["data"])
+        asked["cursor"] = page.get("next_cursor")
+    assert rows == [movies[name] for name in ORDERS["title"]]

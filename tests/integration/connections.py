@@ -34,11 +34,14 @@ class Answer:
 
 
 class Connection:
-    """A TCP connection to the gateway at `url`; `window` bounds the bytes that wait to be read here."""
+    """A TCP connection to the gateway at `url`; `window` bounds the bytes that wait to be read here, `source`
+    is the address that it comes from.
+    """
 
-    def __init__(self, url: str, window: int | None = None) -> None:
+    def __init__(self, url: str, window: int | None = None, source: str = "127.0.0.1") -> None:
         address = urlsplit(url)
         self.socket = socket.socket()
+        self.socket.bind((source, 0))
         if window:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         self.socket.settimeout(WAIT_SECONDS)

@@ -40,6 +40,12 @@ class Fragile:
         eventlet.sleep(seconds)
         return "at last"
 
+    @rpc(heavy=True)
+    def heavy(self, seconds: float) -> str:
+        calls["heavy"] += 1
+        eventlet.sleep(seconds)
+        return "at last"
+
     @rpc
     def no_json(self) -> Any:
         return object()
@@ -66,14 +72,22 @@ class Fragile:
 
     @event_handler("elsewhere", "happened")
     def handle_happened(self, event: Envelope) -> None:
-        """`data`: `failures`, how often it is to fail; `away`, how often as if a database were away."""
+        """`data`: `failures`, how often it is to fail; `away`, how often as if a database were away;
+        `seconds`, how long it is to take."""
         calls[event.id] += 1
+        eventlet.sleep(event.data.get("seconds", 0))
         if event.id not in healed:
             if calls[event.id] <= event.data.get("away", 0):
                 raise ServiceUnavailable
             if calls[event.id] <= event.data.get("failures", 0):
                 raise ValueError("as it was asked to")
         handled.append(event.id)
+
+
+class Narrow(Fragile):
+    """The same with one worker, as its tests start it."""
+
+    name = "narrow"
 
 
 class Unanswered(DependencyProvider):

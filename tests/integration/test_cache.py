@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import redis
 import requests
 
-from movies.providers import PageCache, redis_client
+from broker.redis_client import redis_client
+from movies.providers import RedisCache
+from tests.bench.usage import rss_kib
 from tests.clients import Api, sign_up
-from tests.platforms import FullDeployment
+from tests.platforms import Embedded, FullDeployment
 from tests.processes import free_port, wait_until
 
 
@@ -41,12 +45,35 @@ def test_a_page_of_one_movies_service_is_dropped_by_a_write_of_the_other(
 
 
 def test_a_cache_that_is_away_is_an_empty_cache() -> None:
-    cache = PageCache(redis_client(f"redis://127.0.0.1:{free_port()}"), lifetime=60)
+    cache = RedisCache(redis_client(f"redis://127.0.0.1:{free_port()}"), lifetime=60)
     key = cache.key("popular", {"limit": 10})
     cache.put(key, {"data": []})
     cache.invalidate()
     cache.clear()
     assert cache.get(key) is None
+
+
+def test_distinct_searches_do_not_fill_the_memory(tmp_path: Path) -> None:
+    """Where there is no Redis: each of these is a page of half a megabyte."""
+    platform = Embedded(tmp_path)
+    platform.environment["CACHE_BYTES"] = str(8 * 2**20)
+    platform.start()
+    try:
+        assert platform.process
+        api = Api(platform.gateways[0])
+
+        def search(number: int) -> None:
+            path = f"/api/movies/search?limit=1000&max_rating=9.{1000 + number}"
+            assert len(api.get(path).content) > 100_000
+
+        for number in range(100):
+            search(number)
+        before = rss_kib(platform.process.pid) * 1024
+        for number in range(100, 500):
+            search(number)
+        assert rss_kib(platform.process.pid) * 1024 - before < 16 * 2**20
+    finally:
+        assert platform.stop() == 0
 
 
 def test_liveness_is_a_plain_200(full_deployment: FullDeployment) -> None:

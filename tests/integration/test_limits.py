@@ -27,6 +27,8 @@ UNKNOWN_KEY = b"Authorization: Bearer eyJhbGciOiJFZERTQSIsImtpZCI6InVua25vd24ifQ
 def gateway(full_deployment: FullDeployment) -> Iterator[Gateway]:
     settings = {
         "GATEWAY_CONNECTIONS": str(CONNECTIONS),
+        "GATEWAY_ADDRESS_CONNECTIONS": str(CONNECTIONS),
+        "GATEWAY_ADDRESS_REQUESTS": str(CONNECTIONS),
         "GATEWAY_HEADERS_TIMEOUT": "2",
         "GATEWAY_BODY_TIMEOUT": "2",
         "GATEWAY_SEND_TIMEOUT": "1",
@@ -70,10 +72,16 @@ SLOW = {
     "first line": (b"GET /", b"y"),
     "headers": (b"GET /health/live HTTP/1.1\r\nX-Slow: ", b"y"),
     "headers in lines": (b"GET /health/live HTTP/1.1\r\n", b"X-Slow: y\r\n"),
-    "body": (b"POST /api/auth/login HTTP/1.1\r\nContent-Length: 1000\r\n\r\n", b" "),
-    "body in chunks": (b"POST /api/auth/login HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "body that never begins": (b"POST /api/auth/login HTTP/1.1\r\nContent-Length: 1000\r\n\r\n", b""),
-    "body without a route": (b"POST /api/unknown HTTP/1.1\r\nContent-Length: 1000\r\n\r\n", b" "),
+    "body": (b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", b" "),
+    "body in chunks": (
+        b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"1\r\n \r\n",
+    ),
+    "body that never begins": (
+        b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n",
+        b"",
+    ),
+    "body without a route": (b"POST /api/unknown HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n", b" "),
 }
 
 
@@ -142,13 +150,15 @@ def test_a_client_that_does_not_read_its_answers_is_cut(gateway: Gateway, accoun
 
 
 def test_one_connection_too_many_is_answered_and_closed(gateway: Gateway) -> None:
+    invited = JSON_BODY + b"Content-Length: 2\r\nExpect: 100-continue\r\n"
     with ExitStack() as stack:
         for _ in range(CONNECTIONS):
-            stack.enter_context(Connection(gateway.url))
+            at_work = stack.enter_context(Connection(gateway.url)).ask("/api/movies", invited, "POST")
+            assert at_work.socket.recv(100).startswith(b"HTTP/1.1 100 ")
         one_more = stack.enter_context(Connection(gateway.url))
         answer = one_more.ask("/health/live").answer()
-        assert answer.headers["retry-after"]
         assert_refused(one_more, answer, 503)
+        assert answer.headers["retry-after"]
     wait_until(lambda: gateway.status("/health/live") == 200, 5, "there is room again")
 
 

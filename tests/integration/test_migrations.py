@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import subprocess
+import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
+import psycopg2
 import pytest
+from sqlalchemy.engine import make_url
 
+from movies.storage.keys import LEXEMES, keys
 from tests.platforms import Databases, connect
 from tests.processes import PROGRAMS, run
 from tests.servers import ServerUrls
@@ -45,15 +50,108 @@ def test_a_history_goes_up_down_and_up_again(databases: Databases, part: str) ->
     assert tables(url) == full
 
 
-def test_titles_are_indexed_by_trigrams_where_the_extension_can_be_had(databases: Databases) -> None:
-    alembic(databases, "movies", "upgrade", "head")
-    connection = connect(databases.movies)
+FILMS = [
+    # title, director, description, genre; as releases before 0003 kept them
+    ("Ame\u0301lie", "Jean-Pierre Jeunet", "", "Science  Fiction, SCIENCE fiction, E\u0301ros"),
+    ("İstanbul Σ", "", "Words of a description", ""),
+    ("千と千尋の神隠し", "宮崎 駿", "", "アニメ"),
+    ("\U0001f3ac", "", "", ""),
+    *((f"Film {number}", "Somebody", "x " * 50, "Drama") for number in range(1200)),
+]
+ADD = """
+    INSERT INTO movies
+        (title, director, description, genre, genres, trigrams, poster_url, kind, created_at, updated_at)
+    VALUES (%s, %s, %s, %s, '{}', '{}', '', 'movie', now(), now())
+"""
+
+
+@contextmanager
+def asking(url: str) -> Iterator[psycopg2.extensions.cursor]:
+    connection = connect(url)
     with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'pg_trgm'")
-        available = cursor.fetchone()
-        cursor.execute("SELECT count(*) FROM pg_indexes WHERE indexname = 'movies_title'")
-        assert cursor.fetchone() == available
+        yield cursor
     connection.close()
+
+
+@pytest.fixture
+def of_0002(databases: Databases) -> str:
+    """The URL of movies' database as the release before 0003 left it, with FILMS and a review."""
+    assert alembic(databases, "movies", "upgrade", "0002").returncode == 0
+    with asking(databases.movies) as cursor:
+        for film in FILMS:
+            cursor.execute(ADD, film)
+        cursor.execute(
+            "INSERT INTO reviews (movie_id, user_id, title, body, rating, spoiler, created_at, updated_at)"
+            " VALUES (1, 1, 'Cafe\u0301', '', 8, false, now(), now())"
+        )
+    return databases.movies
+
+
+def test_films_of_before_0003_get_their_form_and_their_keys(databases: Databases, of_0002: str) -> None:
+    ended = alembic(databases, "movies", "upgrade", "head")
+    assert ended.returncode == 0, ended.stderr
+    with asking(of_0002) as cursor:
+        cursor.execute("SELECT title, director, description, genre FROM movies ORDER BY id")
+        shown = cursor.fetchall()
+        assert shown == [tuple(unicodedata.normalize("NFC", text) for text in film) for film in FILMS]
+        for film_id, film in enumerate(shown, 1):
+            made = keys(*film)
+            columns = ", ".join(f"tsvector_to_array({name})" if name in LEXEMES else name for name in made)
+            cursor.execute(f"SELECT {columns} FROM movies WHERE id = %s", [film_id])
+            row = dict(zip(made, cursor.fetchone() or (), strict=True))
+            assert {name: sorted(value) if name in LEXEMES else value for name, value in row.items()} == made
+        cursor.execute("SELECT genres FROM movies WHERE id = 1")
+        assert cursor.fetchone() == (["science fiction", "éros"],)
+        cursor.execute("SELECT title FROM reviews")
+        assert cursor.fetchone() == ("Café",)
+
+
+def test_cursors_of_before_0003_are_taken_only_where_there_were_films(
+    databases: Databases, of_0002: str
+) -> None:
+    fresh = Databases.create(databases.server)
+    until = []
+    for each in (databases, fresh):
+        alembic(each, "movies", "upgrade", "head")
+        with asking(each.movies) as cursor:
+            cursor.execute("SELECT length(cursor_key), unsigned_cursors_until > now() FROM installation")
+            until.append(cursor.fetchone())
+    fresh.drop()
+    assert until == [(32, True), (32, None)]
+
+
+def test_0003_goes_back_with_its_films(databases: Databases, of_0002: str) -> None:
+    alembic(databases, "movies", "upgrade", "head")
+    assert alembic(databases, "movies", "downgrade", "0002").returncode == 0
+    with asking(of_0002) as cursor:
+        cursor.execute(
+            "SELECT title, 'jeu' = ANY(trigrams), document @@ 'amélie'::tsquery FROM movies WHERE id = 1"
+        )
+        assert cursor.fetchone() == ("Amélie", True, True)
+        cursor.execute(ADD, FILMS[0])
+    assert alembic(databases, "movies", "upgrade", "head").returncode == 0
+
+
+def test_an_extension_that_may_not_be_made_is_one_line_that_says_what_to_do(databases: Databases) -> None:
+    name = make_url(databases.movies).database
+    role = f"{name}_guest"
+    with asking(databases.movies) as cursor:
+        cursor.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'; GRANT ALL ON SCHEMA public TO {role}")
+    url = make_url(databases.movies).set(username=role, password=role).render_as_string(hide_password=False)
+    try:
+        refused = alembic(Databases(databases.server, "", url), "movies", "upgrade", "head")
+        assert refused.returncode != 0
+        assert "Traceback" not in refused.stderr
+        (line,) = refused.stdout.splitlines()
+        assert line.startswith("FAILED: movies needs PostgreSQL's extension pg_trgm")
+        assert "CREATE EXTENSION pg_trgm" in line
+        # As an administrator does it.
+        with asking(databases.movies) as cursor:
+            cursor.execute("CREATE EXTENSION pg_trgm; CREATE EXTENSION fuzzystrmatch")
+        assert alembic(Databases(databases.server, "", url), "movies", "upgrade", "head").returncode == 0
+    finally:
+        with asking(databases.movies) as cursor:
+            cursor.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_many_migrating_at_once_do_not_get_in_each_others_way(databases: Databases) -> None:

@@ -31,7 +31,7 @@ from tests.integration.readme import (
     queue_of_a_test,
     table,
 )
-from tests.platforms import Databases, Embedded, FullDeployment
+from tests.platforms import CROWDED_ADDRESS, Databases, Embedded, FullDeployment
 from tests.processes import ROOT, Process, free_port, wait_until
 from tests.servers import ServerUrls
 
@@ -234,7 +234,7 @@ def test_make_prepares_databases(servers: ServerUrls) -> None:
 
 def test_the_exported_variables_are_those_of_the_full_deployment(full_deployment: FullDeployment) -> None:
     exported = re.findall(r"^export (\w+)=", block(PARTS, "sh").code, re.M)
-    of_the_tests = {"SIGNING_KEY_SECRET", "PASSWORD_COST", "NOTIFIER_MESSAGE_RATE"}
+    of_the_tests = {"SIGNING_KEY_SECRET", "PASSWORD_COST", "NOTIFIER_MESSAGE_RATE", *CROWDED_ADDRESS}
     assert set(exported) == set(full_deployment.environment) - of_the_tests
 
 

@@ -19,14 +19,20 @@ LONG = b"x" * 20_000
         pytest.param(b"GET /api/movies?title=" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, id="address"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + LONG + b"\r\n\r\n", 431, id="header"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X-Many: y\r\n" * 9000 + b"\r\n", 431, id="headers"),
-        pytest.param(b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400, id="length"),
-        pytest.param(b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n", 400, id="length with a sign"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400, id="length"),
         pytest.param(
-            b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400, id="two lengths"
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\n", 400, id="length with a sign"
         ),
-        pytest.param(b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, id="coding"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+            400,
+            id="two lengths",
+        ),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, id="coding"
+        ),
         pytest.param(b"no such protocol\r\n\r\n", 400, id="protocol"),
-        pytest.param(b"GET / HTTP/9.9\r\n\r\n", 505, id="version"),
+        pytest.param(b"GET / HTTP/9.9\r\nHost: a\r\n\r\n", 505, id="version"),
     ],
 )
 def test_what_is_no_request_is_refused_in_json(

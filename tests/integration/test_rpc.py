@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import signal
+import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import kombu
+import orjson
 import pytest
-from nameko.exceptions import IncorrectSignature, MethodNotFound
+from nameko.exceptions import IncorrectSignature, MalformedRequest, MethodNotFound
 from nameko.standalone.rpc import ClusterRpcProxy
 
 from broker.errors import DeadlineExceeded, ServiceUnavailable
@@ -32,7 +35,7 @@ class Services:
     folder: Path
     processes: dict[str, Process]
 
-    def start(self, name: str) -> None:
+    def start(self, name: str, **settings: str) -> None:
         command = [
             PROGRAMS / "nameko",
             "run",
@@ -40,7 +43,7 @@ class Services:
             "config.yaml",
             f"tests.integration.services:{name}",
         ]
-        environment = {"AMQP_URI": self.amqp, "RPC_TIMEOUT": "1"}
+        environment = {"AMQP_URI": self.amqp, "RPC_TIMEOUT": "1", **settings}
         self.processes[name] = Process(name, command, environment, self.folder)
 
     def call(self, method: str, *args: Any, seconds: float = 10) -> Any:
@@ -53,6 +56,12 @@ class Services:
 
     def wait_until_answering(self) -> None:
         wait_until(self._answers, START_SECONDS, "the services answer")
+
+    def answers(self, service: str, seconds: float = 1.5) -> bool:
+        try:
+            return bool(self.call(f"{service}.counts", seconds=seconds))
+        except (DeadlineExceeded, ServiceUnavailable):
+            return False
 
     def _answers(self) -> bool:
         for process in self.processes.values():
@@ -147,6 +156,57 @@ def test_a_call_given_up_is_not_carried_out_later(services: Services) -> None:
     services.wait_until_answering()
     assert before >= 1
     assert services.call("fragile.counts")["calls"].get("slow", 0) == 0
+
+
+def test_heavy_calls_leave_half_of_the_workers_to_the_others(services: Services) -> None:
+    outcomes: list[str] = []
+
+    def heavy() -> None:
+        try:
+            outcomes.append(services.call("fragile.heavy", 1.5))
+        except ServiceUnavailable as error:
+            outcomes.append(error.message)
+
+    threads = [threading.Thread(target=heavy) for _ in range(13)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(outcomes) == 3, 5, "those past the tenth are refused, before any other is done")
+    assert services.relay("fragile", "echo", "at once") == "at once"
+    for thread in threads:
+        thread.join()
+    assert Counter(outcomes) == {
+        "at last": 10,
+        "There is too much of this to do at the moment; try again soon": 3,
+    }
+    assert services.call("fragile.heavy", 0) == "at last"
+
+
+def test_a_call_that_waited_too_long_for_a_worker_is_dropped_unread(services: Services) -> None:
+    services.start("Narrow", MAX_WORKERS="1")
+    wait_until(lambda: services.answers("narrow"), START_SECONDS, "the service answers")
+    services.call("narrow.echo", "somebody waits for this")
+    event = {
+        "specversion": "1.0",
+        "id": "the one at work",
+        "source": "/elsewhere",
+        "type": "happened",
+        "time": "2026-01-01T00:00:00Z",
+        "data": {"seconds": 1.5},
+    }
+    services.publish(
+        "evt-elsewhere-happened--narrow.handle_happened", orjson.dumps(event), content_type="application/json"
+    )
+    wait_until(lambda: not services.answers("narrow", 0.2), 5, "the only worker is at work")
+    with pytest.raises(DeadlineExceeded):
+        services.call("narrow.echo", "nobody waits for this", seconds=0.5)
+    counts = services.call("narrow.counts")  # waits for its turn
+    assert "the one at work" in counts["handled"]
+    assert counts["calls"]["echo"] == 1
+
+
+def test_a_call_of_too_many_bytes_is_malformed(services: Services) -> None:
+    with pytest.raises(MalformedRequest):
+        services.call("fragile.echo", "x" * (2 * 2**20))
 
 
 def test_a_reply_that_cannot_be_sent_is_logged_and_survived(services: Services) -> None:

@@ -6,18 +6,15 @@ import asyncio
 import json
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from typing import Any
 
 import aiohttp
 import pytest
 import socketio
 import uvloop
-from aiohttp import web
 
 from broker.config import Settings
 from notifications.limits import Limits, Pace
-from notifications.silence import Silence
 from notifications.sockets import SocketServer, socket_server
 from tests.raw_sockets import (
     BINARY,
@@ -384,38 +381,6 @@ def test_whoever_says_no_connect_in_time_is_closed(first: str | None) -> None:
             assert await patient.text() == event("told", "still here")
             client.close()
             patient.close()
-
-    run(scenario())
-
-
-def test_connections_over_which_no_request_comes_are_ended() -> None:
-    async def scenario() -> None:
-        silence = Silence(0.3)
-
-        async def answer(_: web.Request) -> web.Response:
-            return web.Response(text="hello")
-
-        app = web.Application(middlewares=[silence.note])
-        app.router.add_get("/", answer)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        watching = asyncio.create_task(silence.watch(runner))
-        opened = [await asyncio.open_connection("127.0.0.1", site.port) for _ in range(3)]
-        (_, silent), (_, half), (_, asks) = opened
-        half.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        asks.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"200 OK" in await opened[2][0].readuntil(b"hello")
-        for reader, _ in opened[:2]:
-            with suppress(ConnectionError):
-                assert await reader.read() == b""
-        asks.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"200 OK" in await opened[2][0].readuntil(b"hello")
-        for writer in (silent, half, asks):
-            writer.close()
-        watching.cancel()
-        await runner.cleanup()
 
     run(scenario())
 

@@ -32,7 +32,7 @@ def refuse(environment: Mapping[str, str], *arguments: str) -> str:
 
 
 def postgres_pid(platform: Embedded) -> int:
-    pid_file = platform.folder / "data" / "postgres" / "postmaster.pid"
+    pid_file = platform.folder / "data" / "postgres-18" / "postmaster.pid"
     return int(pid_file.read_text().splitlines()[0])
 
 
@@ -84,7 +84,6 @@ def test_after_a_kill_it_starts_again_on_what_was_left(tmp_path: Path) -> None:
     assert platform.process is not None
     platform.process.signal(signal.SIGKILL)
     platform.process.wait()
-    assert runs(left_behind)
     platform.start()
     assert sign_in(platform.gateways[0], alice.email).id == alice.id
     assert platform.stop() == 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from auth import commands as auth
 from broker.errors import Invalid
-from broker.validation import MAX_ID, check_id, check_key, parse
+from broker.validation import MAX_ID, check_id, check_key, is_storable, parse
 from movies import commands as movies
 
 anything = st.recursive(
@@ -53,6 +54,73 @@ def test_every_field_at_fault_is_named() -> None:
         "release_date": "must be a date that exists",
         "colour": "is not a known field",
     }
+
+
+@pytest.mark.parametrize(
+    ("sent", "meant"),
+    [("titel", "title"), ("Title", "title"), ("relase_date", "release_date"), ("genres", "genre")],
+)
+def test_an_unknown_name_is_answered_with_the_nearest_known_one(sent: str, meant: str) -> None:
+    found = reasons(movies.CreateMovie, {"title": "A", sent: "B"})
+    assert found == {sent: f"is not a known field; did you mean {meant}?"}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_more_than_64_fields_are_one_error(model: Any) -> None:
+    body = {f"title{number}": "x" for number in range(65)}
+    found = reasons(model, body)
+    assert len(found) == 1
+    assert next(iter(found)) in ("body", "query")
+    del body["title64"]
+    assert len(reasons(model, body)) == 20
+
+
+def test_twenty_errors_are_named_and_the_others_counted() -> None:
+    with pytest.raises(Invalid) as raised:
+        parse(movies.CreateMovie, {f"unknown{number}": number for number in range(64)})
+    assert next(iter(raised.value.errors)) == "title"
+    assert len(raised.value.errors) == 20
+    assert raised.value.message == "Some fields are not valid, and 45 more"
+    with pytest.raises(Invalid) as raised:
+        parse(movies.CreateMovie, {f"unknown{number}": "\x00" for number in range(64)})
+    assert len(raised.value.errors) == 20
+
+
+@pytest.mark.parametrize("name", ["x" * 500_000, "\U0001f600" * 100_000, "\ud800" * 1000, "\x00" * 65])
+@pytest.mark.parametrize("value", ["x", "\x00", ["x"] * 1000, {"x": 1}, None])
+def test_a_name_is_repeated_in_part(name: str, value: object) -> None:
+    for field, reason in reasons(movies.CreateMovie, {"title": "A", name: value}).items():
+        assert len(field) <= 65
+        assert len(reason) < 200
+        field.encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"key{number}": 1 for number in range(60_000)},
+        {"title": "A", **{("k" * 30_000) + str(number): 1 for number in range(60)}},
+        {f"key{number}": "\U0001f600" * 8_000 for number in range(64)},
+        {"title": [[["x"] * 100] * 100] * 20, "rating": [["x"] * 1000] * 100},
+        {"title": "x" * 1_000_000, "description": "\U0001f600" * 250_000},
+    ],
+    ids=["names", "long names", "texts", "lists", "long texts"],
+)
+def test_what_a_body_costs_is_not_the_clients_to_decide(body: dict[str, Any]) -> None:
+    began = time.process_time()
+    errors = reasons(movies.CreateMovie, body)
+    assert time.process_time() - began < 0.1
+    assert sum(len(field) + len(reason) for field, reason in errors.items()) < 10_000
+
+
+@pytest.mark.parametrize("text", ["", "a", "é", "\U0001f600", "\x01", "\ud7ff", "\ue000", "\uffff"])
+def test_what_a_database_holds_is_storable(text: str) -> None:
+    assert is_storable(text)
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00", "\ud800", "a\udfffb", "\udc80\x00"])
+def test_what_it_does_not_is_not(text: str) -> None:
+    assert not is_storable(text)
 
 
 @pytest.mark.parametrize("rating", [float("nan"), float("inf"), -0.5, 10.5, True, "8", 10**400])

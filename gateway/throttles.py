@@ -1,0 +1,266 @@
+"""What one client may ask how often: by address, by user, and by the account that it wants to sign in to.
+
+A guesser is slowed and the owner is never locked out: wrong passwords for an account are counted for the
+address that they come from, and no other address has to wait for it. Where many addresses guess at one
+account, each of them has THIN_SHARE of its guesses, but for those that have signed in to it before.
+"""
+
+import hashlib
+import ipaddress
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from enum import Enum
+from functools import lru_cache
+from typing import Any, Protocol, runtime_checkable
+
+import cachetools
+import orjson
+from nameko.extensions import SharedExtension
+
+from broker import config
+from broker.errors import Invalid, PlatformError, TooManyRequests, Unauthenticated
+from broker.text import folded
+from broker.throttle import Quota, Standing, Throttle
+from broker.tokens import Identity
+from gateway.requests import Request
+
+THIN_SHARE = 1 / 3
+# How long an address is known as one that an account was signed in from.
+FAMILIAR_SECONDS = 30 * 86400
+MOST_KEYS = 20_000  # of writes, remembered for
+KEY_SECONDS = 600
+MOST_CHARACTERS = 320  # of an e-mail address
+TOO_MANY_GUESSES = "Too many wrong passwords; try again later"
+IPV6_SHARE = 64  # bits: what a provider gives to one customer, at least
+
+
+class Kind(Enum):
+    """What a request costs, and so what it counts as."""
+
+    FREE = "free"
+    READ = "read"
+    WRITE = "write"
+    SIGN_IN = "sign-in"
+    REGISTRATION = "registration"
+    PASSWORD = "password"  # noqa: S105 - a write that may check or change one
+
+    @classmethod
+    def of(cls, method: str, url: str) -> "Kind":
+        """That of a route."""
+        if url.startswith(("/health/", "/.well-known/")) or url.endswith("/status"):
+            return cls.FREE
+        if url == "/api/auth/login":
+            return cls.SIGN_IN
+        if url == "/api/auth/register":
+            return cls.REGISTRATION
+        if url == "/api/auth/me" and method in ("PATCH", "DELETE"):
+            return cls.PASSWORD
+        return cls.READ if method in ("GET", "HEAD", "OPTIONS") else cls.WRITE
+
+
+@runtime_checkable
+class Identifying(Protocol):
+    """A dependency provider that knows whom tokens speak for."""
+
+    identities: Any
+
+
+@dataclass(frozen=True)
+class Quotas:
+    """The settings THROTTLE_…; `hashes` is how many of one address may be at work at once."""
+
+    reads: Quota
+    writes: Quota
+    sign_ins: Quota
+    registrations: Quota
+    guesses: Quota
+    account_guesses: Quota
+    hashes: int
+
+    @classmethod
+    def of(cls, settings: config.Settings) -> "Quotas":
+        return cls(
+            reads=Quota.of("reads", settings.THROTTLE_READS),
+            writes=Quota.of("writes", settings.THROTTLE_WRITES),
+            sign_ins=Quota.of("sign-ins", settings.THROTTLE_SIGN_INS),
+            registrations=Quota.of("registrations", settings.THROTTLE_REGISTRATIONS),
+            guesses=Quota.of("guesses", settings.THROTTLE_GUESSES),
+            account_guesses=Quota.of("account-guesses", settings.THROTTLE_ACCOUNT_GUESSES),
+            hashes=settings.THROTTLE_HASHES,
+        )
+
+    @property
+    def thin_guesses(self) -> Quota:
+        """Of an address where an account is guessed at from many."""
+        return replace(self.guesses, most=max(int(self.guesses.most * THIN_SHARE), 1))
+
+    @property
+    def familiar(self) -> Quota:
+        """No quota, but a mark: one is there or is not."""
+        return Quota("familiar", 1, FAMILIAR_SECONDS)
+
+
+class Throttles(SharedExtension):
+    """Counts what the gateway's clients ask."""
+
+    def setup(self) -> None:
+        settings = config.settings(self.container.config)
+        self.quotas = Quotas.of(settings)
+        self.throttle = Throttle(settings.REDIS_URL)
+        self._secret = hashlib.sha256(settings.SIGNING_KEY_SECRET.encode()).digest()
+        self._hashing: Counter[str] = Counter()  # by address; and attempts at work, by account and address
+        self._written: cachetools.TTLCache[str, bool] = cachetools.TTLCache(MOST_KEYS, KEY_SECONDS)
+
+    @contextmanager
+    def applied(self, kind: Kind, request: Request) -> Iterator[None]:
+        """Count a request while it is answered in the `with`; notes where its client is in `standings`.
+
+        Raises TooManyRequests where it must not be answered.
+        """
+        address = network(request.client_address)
+        match kind:
+            case Kind.FREE:
+                yield
+            case Kind.READ:
+                self._take(request, self.quotas.reads, address, here=True)
+                yield
+            case Kind.WRITE:
+                self._count_write(request, address)
+                yield
+            case Kind.REGISTRATION:
+                self._take(request, self.quotas.registrations, address)
+                with self._at_work(address, self.quotas.hashes):
+                    yield
+            case Kind.SIGN_IN:
+                self._take(request, self.quotas.sign_ins, address)
+                with self._at_work(address, self.quotas.hashes), self._guess(request, address):
+                    yield
+            case Kind.PASSWORD:
+                identity = self._count_write(request, address)
+                with self._at_work(address, self.quotas.hashes), self._own_password(request, identity):
+                    yield
+
+    def _take(self, request: Request, quota: Quota, key: str, *, here: bool = False) -> None:
+        standing = self.throttle.take(quota, key, here=here)
+        request.standings.append(standing)
+        if not standing.is_within:
+            raise TooManyRequests(retry_after=standing.retry_after)
+
+    def _count_write(self, request: Request, address: str) -> Identity | None:
+        """A user's; a repetition, and what nobody is signed in for, costs no more than reading."""
+        identity = self._identity(request)
+        key = request.headers.get("Idempotency-Key")
+        name = f"{identity.user_id}:{self._hidden(key)}" if identity and key else None
+        if identity is None or (name is not None and name in self._written):
+            self._take(request, self.quotas.reads, address, here=True)
+            return identity
+        self._take(request, self.quotas.writes, str(identity.user_id))
+        if name is not None:
+            self._written[name] = True
+        return identity
+
+    def _identity(self, request: Request) -> Identity | None:
+        for provider in self.container.dependencies:
+            if isinstance(provider, Identifying):
+                try:
+                    request.identity = provider.identities.identify(request.bearer_token)
+                except Unauthenticated:
+                    return None
+        return request.identity
+
+    @contextmanager
+    def _at_work(self, key: str, most: int) -> Iterator[None]:
+        """Not more than `most` of one client at once: others find a place in the lane of hashes, too."""
+        if self._hashing[key] >= most:
+            raise TooManyRequests(retry_after=1)
+        self._hashing[key] += 1
+        try:
+            yield
+        finally:
+            self._hashing[key] -= 1
+            if not self._hashing[key]:
+                del self._hashing[key]
+
+    @contextmanager
+    def _guess(self, request: Request, address: str) -> Iterator[None]:
+        """An attempt to sign in. Whether anybody has the e-mail address makes no difference."""
+        email = _text(request.raw_body, "email")
+        if email is None:
+            yield
+            return
+        account = self._hidden(folded(email))
+        pair = f"{account}:{address}"
+        everywhere = self.throttle.look(self.quotas.account_guesses, account)
+        thin = not everywhere.is_within and not self._is_familiar(pair)
+        quota = self.quotas.thin_guesses if thin else self.quotas.guesses
+        try:
+            with self._judged(request, quota, pair, Unauthenticated):
+                yield
+        except Unauthenticated:
+            self.throttle.take(self.quotas.account_guesses, account)
+            raise
+        self.throttle.take(self.quotas.familiar, pair)
+
+    def _is_familiar(self, pair: str) -> bool:
+        return not self.throttle.look(self.quotas.familiar, pair).is_within
+
+    @contextmanager
+    def _own_password(self, request: Request, identity: Identity | None) -> Iterator[None]:
+        """A signed-in user's `current_password`: it may be somebody else at a screen that was left open."""
+        if identity is None or _text(request.raw_body, "current_password") is None:
+            yield
+            return
+        with self._judged(request, self.quotas.guesses, f"user:{identity.user_id}", Invalid):
+            yield
+
+    @contextmanager
+    def _judged(self, request: Request, quota: Quota, key: str, wrong: type[PlatformError]) -> Iterator[None]:
+        """A password that is judged in the `with`, which raises `wrong` where it is."""
+        standing = self.throttle.look(quota, key)
+        at_work = f"{quota.name}:{key}"
+        if standing.remaining <= self._hashing[at_work]:
+            request.standings.append(standing)
+            raise TooManyRequests(
+                TOO_MANY_GUESSES, retry_after=1 if standing.is_within else standing.retry_after
+            )
+        with self._at_work(at_work, quota.most):
+            try:
+                yield
+            except wrong as error:
+                if wrong is not Invalid or "current_password" in error.errors:
+                    standing = self.throttle.take(quota, key)
+                raise
+            else:
+                self.throttle.clear(quota, key)
+                standing = Standing(quota, True, quota.most, 0.0)
+            finally:
+                request.standings.append(standing)
+
+    def _hidden(self, text: str) -> str:
+        """What stands for `text` in Redis: it may be an e-mail address."""
+        return hashlib.blake2b(text.encode(), key=self._secret, digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=10_000)
+def network(address: str) -> str:
+    """What counts as one address: of IPv6 a network of IPV6_SHARE bits, which one customer has whole."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address[:64]
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, IPV6_SHARE), strict=False))
+
+
+def _text(body: bytes, name: str) -> str | None:
+    """A text in a JSON body, as far as it matters here; None where there is none."""
+    try:
+        text = orjson.loads(body).get(name)
+    except (orjson.JSONDecodeError, AttributeError):
+        return None
+    return text.strip()[:MOST_CHARACTERS] if isinstance(text, str) else None
