@@ -82,7 +82,7 @@ class AuthService:
         write = self.writes.asked(idempotency_key, check_id(user_id), session, fields)
         return handlers.update_profile(self.transaction, self.passwords, user_id, session, command, write)
 
-    @rpc(sensitive_arguments=("fields", "idempotency_key"))
+    @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     def delete_account(
         self, user_id: int, fields: dict[str, Any], idempotency_key: str | None = None
     ) -> None:
