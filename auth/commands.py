@@ -5,11 +5,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from auth import names
-from broker import text
+from broker import addresses, text
 from broker.validation import Body
 
 Username = Annotated[str, AfterValidator(names.username)]
-Email = Annotated[str, AfterValidator(names.email)]
+Email = Annotated[str, AfterValidator(addresses.email)]
 # As NIST SP 800-63B asks: a least length and no rules of composition; the upper bound spares the hash.
 Password = Annotated[str, Field(max_length=256), AfterValidator(text.password), Field(min_length=8)]
 GivenPassword = Annotated[str, Field(max_length=256)]
@@ -25,7 +25,7 @@ class Register(Body):
 class Login(Body):
     """What is no e-mail address is nobody's: that is found out, and told, as for one that nobody has."""
 
-    email: Annotated[str, Field(max_length=names.MOST_EMAIL_SENT)]
+    email: Annotated[str, Field(max_length=addresses.MOST_EMAIL_SENT)]
     password: GivenPassword
 
 

@@ -1,4 +1,4 @@
-"""Pure rules of usernames and e-mail addresses: what may be taken, and by what two of them are one.
+"""Pure rules of usernames: which may be taken, and by what two of them are one.
 
 A username is compared by its folded key, and by what it looks like: the skeleton of Unicode's Technical
 Standard 39, from the table of `confusable_homoglyphs`. https://www.unicode.org/reports/tr39/
@@ -10,16 +10,14 @@ from functools import cache
 from typing import Final
 
 from confusable_homoglyphs import categories, confusables
-from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
+from broker.addresses import email_key
 from broker.text import folded, is_unseen, kept
 
 LEAST_CHARACTERS: Final = 3
 MOST_CHARACTERS: Final = 32
 # As they come, before they are in form: a letter can be some characters then.
 MOST_SENT: Final = 4 * MOST_CHARACTERS
-MOST_EMAIL: Final = 254
-MOST_EMAIL_SENT: Final = 4 * MOST_EMAIL
 # Marks on one letter: what the spellings of living languages need.
 MOST_MARKS: Final = 2
 PUNCTUATION: Final = "_-."
@@ -87,26 +85,6 @@ def skeleton(name: str) -> str:
     return now.replace("i", "l")
 
 
-def email(text: str) -> str:
-    """A new e-mail address, as it is kept: in NFC, with the domain in its own letters. Raises ValueError."""
-    address = str(_address(text).normalized)
-    if len(address) > MOST_EMAIL or any(map(is_unseen, address)):
-        raise ValueError("must be an e-mail address")
-    return address
-
-
-def email_key(text: str) -> str | None:
-    """By what an address is found: the same for every form of it; None for what is no address.
-
-    The local part is folded, the domain is as the DNS has it (IDNA 2008), which tells ß from ss.
-    """
-    try:
-        address = _address(text)
-    except ValueError:
-        return None
-    return f"{folded(address.local_part)}@{address.ascii_domain}"
-
-
 def keys(name: str | None = None, address: str | None = None) -> Keys:
     """The keys of what an account has, or is going to have."""
     return Keys(
@@ -115,16 +93,6 @@ def keys(name: str | None = None, address: str | None = None) -> Keys:
         # What was taken in before there was this rule has a key as well.
         None if address is None else email_key(address) or folded(address),
     )
-
-
-def _address(text: str) -> ValidatedEmail:
-    if len(text) > MOST_EMAIL_SENT:
-        raise ValueError(f"must have at most {MOST_EMAIL} characters")
-    try:
-        # Accounts of test installations may lie under .test; nothing is looked up in the DNS.
-        return validate_email(text.strip(), check_deliverability=False, test_environment=True)
-    except EmailNotValidError as error:
-        raise ValueError("must be an e-mail address") from error
 
 
 def _check_characters(name: str) -> None:

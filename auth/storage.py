@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session
 from auth import names
 from auth.domain import SigningKey
 from auth.names import Keys
+from broker import addresses
 from broker.database import Reader
 
 METADATA = MetaData()
@@ -89,7 +90,7 @@ def user_by_id(reader: Reader, user_id: int, *, lock: bool = False) -> Row[Any] 
 
 def user_by_email(reader: Reader, email: str) -> Row[Any] | None:
     """Who has this very address or, failing that, its key."""
-    key = names.email_key(email)
+    key = addresses.email_key(email)
     exactly = USERS.c.email == email
     query = select(USERS).where(exactly if key is None else exactly | (USERS.c.email_key == key))
     found = reader.execute(query).all()

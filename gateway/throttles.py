@@ -18,6 +18,7 @@ import orjson
 from nameko.extensions import SharedExtension
 
 from broker import config
+from broker.addresses import MOST_EMAIL_SENT, email_key
 from broker.errors import Invalid, PlatformError, TooManyRequests, Unauthenticated
 from broker.text import folded
 from broker.throttle import Quota, Standing, Throttle
@@ -29,7 +30,6 @@ THIN_SHARE = 1 / 3
 FAMILIAR_SECONDS = 30 * 86400
 MOST_KEYS = 20_000  # of writes, remembered for
 KEY_SECONDS = 600
-MOST_CHARACTERS = 320  # of an e-mail address
 TOO_MANY_GUESSES = "Too many wrong passwords; try again later"
 MOST_ADDRESS = 64  # characters: what a proxy of ours tells may be any text
 
@@ -188,7 +188,7 @@ class Throttles(SharedExtension):
         if email is None:
             yield
             return
-        account = self._hidden(folded(email))
+        account = self._hidden(email_key(email) or folded(email))
         pair = f"{account}:{address}"
         everywhere = self.throttle.look(self.quotas.account_guesses, account)
         thin = not everywhere.is_within and not self._is_familiar(pair)
@@ -247,4 +247,4 @@ def _text(body: bytes, name: str) -> str | None:
         text = orjson.loads(body).get(name)
     except (orjson.JSONDecodeError, AttributeError):
         return None
-    return text.strip()[:MOST_CHARACTERS] if isinstance(text, str) else None
+    return text.strip()[:MOST_EMAIL_SENT] if isinstance(text, str) else None

@@ -112,9 +112,6 @@ def test_an_unknown_field_of_any_name_is_refused(alice: Account, name: str) -> N
         "<script>alert(1)</script>",
         "%s %(x)s {0}",
         "back\\slash",
-        "\u202eright to left",
-        "\ufeffmark",
-        "\x7f\x01\x1f",
     ],
     ids=ascii,
 )

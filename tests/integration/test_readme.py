@@ -158,7 +158,7 @@ def test_the_shell_reaches_every_service(full_deployment: FullDeployment) -> Non
         "", kombu.Exchange("movies.events", type="topic"), "maintenance_planned", exclusive=True
     )
     with kombu.Connection(full_deployment.servers.amqp) as connection, heard_by(connection, queue) as heard:
-        profile, shown, review, key, letters, replayed, backlog = in_shell(
+        profile, shown, review, key, colliding, letters, replayed, backlog = in_shell(
             block(OPERATORS, "python").replaced(words), full_deployment
         )
         connection.drain_events(timeout=DEADLINE_SECONDS)
@@ -168,7 +168,7 @@ def test_the_shell_reaches_every_service(full_deployment: FullDeployment) -> Non
     keys = alice.api.get("/.well-known/jwks.json").json()["keys"]
     assert key in {each["kid"] for each in keys}
     assert heard == [{"at": "2030-01-01T04:00:00Z"}]
-    assert (letters, replayed) == ([], 0)
+    assert (colliding, letters, replayed) == ([], [], 0)
     assert set(backlog) == {"waiting", "oldest_seconds"}
 
 

@@ -17,21 +17,23 @@ from tests.integration.queues import EventQueue
 from tests.integration.test_writes_once import call, delivered
 from tests.platforms import FullDeployment, connect
 from tests.processes import wait_until
-from tests.servers import ServerUrls
+from tests.servers import PrivateServers
 
 CANARY = "canary"
 SECRET = f"{CANARY}-of-the-signing-keys-{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="module")
-def talkative(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployment]:
-    deployment = FullDeployment(servers, tmp_path_factory.mktemp("talkative"))
-    deployment.environment |= {"LOG_LEVEL": "DEBUG", "SIGNING_KEY_SECRET": SECRET}
-    try:
-        deployment.start()
-        yield deployment
-    finally:
-        deployment.stop()
+def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployment]:
+    """On servers of its own: on a broker that two deployments share, each would take the other's calls."""
+    with PrivateServers(environment={}) as servers:
+        deployment = FullDeployment(servers.urls, tmp_path_factory.mktemp("talkative"))
+        deployment.environment |= {"LOG_LEVEL": "DEBUG", "SIGNING_KEY_SECRET": SECRET}
+        try:
+            deployment.start()
+            yield deployment
+        finally:
+            deployment.stop()
 
 
 def canary(what: str) -> str:

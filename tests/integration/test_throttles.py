@@ -132,7 +132,13 @@ def test_an_unknown_address_is_told_the_same(gateways: list[str], account: Accou
     assert told(account.email) == told(f"nobody-{uuid.uuid4().hex}@example.com")
 
 
-@pytest.mark.parametrize("variant", [str.upper, lambda email: f"  {email} ", str.title])
+@pytest.mark.parametrize(
+    "variant",
+    [
+        *[str.upper, lambda email: f"  {email} ", str.title, lambda email: email.replace(".", "\u3002")],
+        *[lambda email: email.replace("example", "ｅｘample"), lambda email: email.replace("u", "ｕ")],
+    ],
+)
 def test_spelling_an_address_otherwise_buys_no_guesses(
     gateways: list[str], account: Account, variant: Any
 ) -> None:
@@ -201,6 +207,15 @@ def test_wrong_current_passwords_are_guesses_too(gateways: list[str], account: A
     # The rest of the account works, and so does signing in.
     assert Client(gateways[0], "127.0.0.1", account.token).ask("GET", "/api/auth/me").status == 200
     assert Client(gateways[0], "127.0.0.12").sign_in(account.email, PASSWORD).status == 200
+
+
+def test_wrong_passwords_for_the_end_of_an_account_are_guesses_too(
+    gateways: list[str], account: Account
+) -> None:
+    client = Client(gateways[0], "127.0.0.13", account.token)
+    body = {"current_password": "the wrong one"}
+    answers = [client.ask("DELETE", "/api/auth/me", body).status for _ in range(12)]
+    assert answers == [400] * 10 + [429] * 2
 
 
 def test_writes_of_one_user_are_throttled_at_all_gateways_and_addresses(
