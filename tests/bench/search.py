@@ -83,19 +83,14 @@ class Generator:
         words = " ".join(chance.choices(self._words, k=chance.randint(1, 5)))
         title = words[:300] if chance.random() < 0.8 else chance.choice(self._titles)
         director = chance.choice(self._directors).split()[:1] + chance.choice(self._directors).split()[-1:]
-        return film_of(
+        return titles.fields(
             title,
-            " ".join(director),
-            " ".join(chance.choices(self._prose, k=chance.randint(10, 60))),
+            director=" ".join(director),
+            description=" ".join(chance.choices(self._prose, k=chance.randint(10, 60))),
             rating=round(chance.uniform(2, 9.5), 1),
             genre=chance.choice(["Drama", "Action, Crime", "Comedy, Romance", "Drama, War"]),
             release_date=date(chance.randint(1930, 2024), chance.randint(1, 12), 1),
         )
-
-
-def film_of(title: str, director: str, description: str, **more: Any) -> dict[str, Any]:
-    empty = {"rating": None, "genre": "", "poster_url": "", "release_date": None, "kind": "movie"}
-    return {"title": title, "director": director, "description": description, **empty, **more}
 
 
 def load(transaction: Transaction, films: int) -> float:
@@ -114,7 +109,9 @@ def load(transaction: Transaction, films: int) -> float:
             storage.add(session, generator.film(), None, titles.NOW)
         took = time.perf_counter() - began
         for _ in range(OF_LETTERS):
-            storage.add(session, film_of(LETTERS, LETTERS, LETTERS), None, titles.NOW)
+            storage.add(
+                session, titles.fields(LETTERS, director=LETTERS, description=LETTERS), None, titles.NOW
+            )
         for _, definition in indexes:
             connection.exec_driver_sql(definition)
     return took / films

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from string import ascii_lowercase
+from typing import Any
 
 from broker.database import Transaction
 from movies.commands import Search
@@ -40,21 +41,18 @@ class Film:
 FILMS = [Film(*row) for row in ROWS]
 
 
+def fields(title: str, **more: Any) -> dict[str, Any]:
+    """A film of this title, as `movies.storage.movies.add` takes it."""
+    empty = {"description": "", "rating": None, "genre": "", "director": "", "poster_url": ""}
+    return {"title": title, "release_date": None, "kind": "movie", **empty, **more}
+
+
 def load(transaction: Transaction) -> None:
     """Add all films, in one transaction."""
     with transaction() as session:
         for film in FILMS:
-            fields = {
-                "title": film.title,
-                "description": "",
-                "rating": film.rating,
-                "genre": film.genre,
-                "poster_url": "",
-                "release_date": date(film.year, *DAY),
-                "kind": "movie",
-                "director": film.director,
-            }
-            storage.add(session, fields, None, NOW)
+            more = {"rating": film.rating, "genre": film.genre, "director": film.director}
+            storage.add(session, fields(film.title, release_date=date(film.year, *DAY), **more), None, NOW)
 
 
 def place(transaction: Transaction, film: Film, q: str) -> int | None:
