@@ -50,6 +50,8 @@ class EmbeddedPostgres:
         self._socket_folder: Path | None = None
 
     def __enter__(self) -> "EmbeddedPostgres":
+        if not self._owner and not self.data.exists():
+            raise self._nothing_is_there()
         try:
             self._lock = os.open(self.data / f"{CLUSTER}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             account.share(self._lock, self.data)
@@ -147,14 +149,15 @@ class EmbeddedPostgres:
             )
         if not self.cluster.exists():
             if not self._owner:
-                raise ConfigurationError(
-                    f"{self.data}: no data are there yet; start the platform once (make run)"
-                )
+                raise self._nothing_is_there()
             self._make_cluster()
         predecessor.warn_of_late_writes(self._old, self.cluster)
         self._server = self._server_on(self.cluster)
         self._server.start(self._settings)
         self._socket_folder = self._server.socket_folder
+
+    def _nothing_is_there(self) -> ConfigurationError:
+        return ConfigurationError(f"{self.data}: no data are there yet; start the platform once (make run)")
 
     def _server_on(self, cluster: Path) -> Server:
         owner = account.of(cluster)
@@ -185,8 +188,8 @@ class EmbeddedPostgres:
         programs.let_run(owner)
         try:
             programs.initdb(self._unfinished, owner, self._held_lock)
-        except subprocess.CalledProcessError as error:
-            lines = [line for line in str(error.stderr).splitlines() if line.strip()]
+        except subprocess.SubprocessError as error:
+            lines = [line for line in (getattr(error, "stderr", None) or "").splitlines() if line.strip()]
             said = [line for line in lines if "error:" in line or "FATAL:" in line] or lines
             raise ConfigurationError(
                 f"PostgreSQL could not make its files in {self._unfinished}: {said[-1] if said else error}"

@@ -20,6 +20,7 @@ from .account import Account, let_read, ourselves
 
 ENVIRONMENT = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
 MAJOR = 18  # PostgreSQL's version, which the files of a cluster hang on
+MAKING_SECONDS = 120
 PR_SET_PDEATHSIG = 1
 # initdb names its programs in commands for a shell, between quotation marks.
 FOR_A_SHELL = set('"$`\\\n')
@@ -78,15 +79,17 @@ def spawn(
     )
 
 
-def run(program: Path, *arguments: str | Path, account: Account, lock: int) -> None:
+def run(
+    program: Path, *arguments: str | Path, account: Account, lock: int, seconds: float | None = None
+) -> None:
     """Run a program to its end; it and all that it starts hold the lock's file open.
 
-    Raises CalledProcessError, with what it said as `stderr`.
+    Raises CalledProcessError, with what it said as `stderr`, and TimeoutExpired.
     """
     with tempfile.TemporaryFile() as output:
         child = spawn(program, *arguments, account=account, output=output, keeps=(lock,))
         try:
-            code = child.wait()
+            code = child.wait(seconds)
         except BaseException:
             child.kill()
             child.wait()
@@ -100,7 +103,7 @@ def run(program: Path, *arguments: str | Path, account: Account, lock: int) -> N
 def initdb(cluster: Path, account: Account, lock: int) -> None:
     """Make a cluster in an empty folder; any text is folded and sorted the same, whatever the machine speaks.
 
-    Raises CalledProcessError.
+    Raises CalledProcessError and TimeoutExpired.
     """
     with _plain_path() as programs:
         run(
@@ -118,6 +121,7 @@ def initdb(cluster: Path, account: Account, lock: int) -> None:
             "--no-instructions",
             account=account,
             lock=lock,
+            seconds=MAKING_SECONDS,
         )
 
 

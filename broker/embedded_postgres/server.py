@@ -19,6 +19,7 @@ from .programs import installation, spawn
 
 START_SECONDS = 60  # a crash's journal is read through first
 STOP_SECONDS = 20
+CONNECT_SECONDS = 10
 POLL_SECONDS = 0.01
 PORT = 5432
 # What a socket's path may have, by sun_path of macOS; Linux gives four more.
@@ -122,7 +123,7 @@ def url(socket_folder: Path | None, database: str) -> str:
     """SQLAlchemy's URL of a database of the server that listens in that folder."""
     if socket_folder is None:
         raise RuntimeError("the embedded PostgreSQL is not running")
-    query = {"host": str(socket_folder), "port": str(PORT)}
+    query = {"host": str(socket_folder), "port": str(PORT), "connect_timeout": str(CONNECT_SECONDS)}
     made = URL.create("postgresql+psycopg2", username=SUPERUSER, database=database, query=query)
     return made.render_as_string(hide_password=False)
 

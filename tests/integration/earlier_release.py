@@ -6,7 +6,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -65,8 +65,11 @@ class EarlierPostgres:
 
     def leave(self) -> None:
         """End it as a machine does that loses its power."""
-        for process in (*self.process.children(), self.process):
-            process.send_signal(signal.SIGKILL)
+        postmaster = self.process
+        family = postmaster.children()
+        for process in (postmaster, *family):  # it first: the others would be started again
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGKILL)
 
 
 @contextmanager

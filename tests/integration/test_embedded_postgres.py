@@ -224,7 +224,8 @@ def test_a_second_terminal_joins_it_and_leaves_it_running(data: Path) -> None:
 
 
 def test_a_second_terminal_starts_it_where_nothing_runs(data: Path) -> None:
-    assert "start the platform once" in refusal(data, owner=False)
+    for folder in (data / "nowhere", data):
+        assert "start the platform once" in refusal(folder, owner=False)
     made(data)
     with opened(data, owner=False) as postgres:
         assert answer(postgres, "SELECT 1") == 1
@@ -251,7 +252,7 @@ def test_a_server_that_somebody_started_by_hand_is_named_and_left_alone(data: Pa
     cluster = made(data)
     owner = account.of(cluster)
     with (tmp_path / "log").open("wb") as log:
-        words = ("-D", cluster, "-c", "listen_addresses=", "-c", "unix_socket_directories=")
+        words = ("-D", cluster, "-c", "listen_addresses=", "-c", "unix_socket_directories=.")
         by_hand = programs.spawn(programs.installation() / "bin/postgres", *words, account=owner, output=log)
     try:
         wait_until(lambda: pid_file.postmaster(cluster) is not None, 10, "it runs")
