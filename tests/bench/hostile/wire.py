@@ -59,13 +59,14 @@ class Wire:
         self.local_port: int = connected.getsockname()[1]
 
     @classmethod
-    async def open(cls, port: int, window: int | None = None) -> Self:
-        """`window` bounds the bytes that wait to be read here."""
+    async def open(cls, port: int, window: int | None = None, source: str = "127.0.0.1") -> Self:
+        """`window` bounds the bytes that wait to be read here; `source` is the address that it comes from."""
         connecting = socket.socket()
         connecting.setblocking(False)
         if window:
             connecting.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
         try:
+            connecting.bind((source, 0))
             await asyncio.get_running_loop().sock_connect(connecting, ("127.0.0.1", port))
         except BaseException:
             connecting.close()
@@ -88,8 +89,8 @@ class Wire:
         await self.send(packet("40" + (json.dumps({"token": token}) if token else "")))
         await self._packet_like("40")
 
-    async def join(self, room: str, user_id: int | str) -> None:
-        await self.send(event("join_notification", 0, user_id=user_id, room_id=room))
+    async def join(self, room: str, user_id: int | str, **more: Any) -> None:
+        await self.send(event("join_notification", 0, user_id=user_id, room_id=room, **more))
         answer = await self._packet_like("430")
         if '"error"' in answer:
             raise Refused(answer)
@@ -124,6 +125,9 @@ class Wire:
         if size == 126:
             await self._have(4)
             size, head = int.from_bytes(self._unread[2:4], "big"), 4
+        elif size == 127:
+            await self._have(10)
+            size, head = int.from_bytes(self._unread[2:10], "big"), 10
         await self._have(head + size)
         body, self._unread = self._unread[head : head + size], self._unread[head + size :]
         return body.decode(errors="replace")

@@ -1,0 +1,1 @@
+"""One client that wants more than its share, beside ordinary people."""
