@@ -15,6 +15,7 @@ from broker.validation import (
     Line,
     Paragraphs,
     Parameters,
+    Sought,
     WebAddress,
     parse,
 )
@@ -108,10 +109,10 @@ class Search(Page):
     All are compared folded (`broker.text`). Of a search by `q` there are `storage.ways.MOST` films at most.
     """
 
-    title: Annotated[Line, Field(max_length=300)] = ""
-    genre: Annotated[Line, Field(max_length=100)] = ""
-    director: Annotated[Line, Field(max_length=300)] = ""
-    q: Annotated[Line, Field(max_length=300)] = ""
+    title: Annotated[Sought, Field(max_length=300)] = ""
+    genre: Annotated[Sought, Field(max_length=100)] = ""
+    director: Annotated[Sought, Field(max_length=300)] = ""
+    q: Annotated[Sought, Field(max_length=300)] = ""
     kind: Kind | None = None
     min_rating: Prior | None = None
     max_rating: Prior | None = None
@@ -136,7 +137,7 @@ class Search(Page):
 class Suggest(Parameters):
     """`q`: a title as far as it is typed."""
 
-    q: Annotated[Line, Field(max_length=300)] = ""
+    q: Annotated[Sought, Field(max_length=300)] = ""
 
 
 class _ActorFields(Body):

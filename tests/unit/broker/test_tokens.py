@@ -116,7 +116,7 @@ WRONG_CLAIMS: list[tuple[str, Any]] = [
         for value in [str(NOW + 60), NOW + 60.5, True, None, [], {}, 10**30, float("inf"), NOW - 60]
     ),
     *(("exp", value) for value in [NOW + 10 * 366 * 86400]),
-    *(("iat", value) for value in [str(NOW), NOW + 0.5, True, None, [], {}, -1, NOW + 3600, NOW + 120, 0]),
+    *(("iat", value) for value in [str(NOW), NOW + 0.5, True, None, [], {}, -1, NOW + 86400, NOW + 7200, 0]),
     *(("sid", value) for value in [7, "", None, [], {}, True, "x" * 201]),
     *(("name", value) for value in [7, "", None, [], {}, "x" * 201]),
     *(("iss", value) for value in ["somebody-else", None, 7, [], ["movie-review-platform"]]),
