@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import unicodedata
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
+import orjson
 import psycopg2
 import pytest
 from sqlalchemy.engine import make_url
 
+from broker.database import Transaction, engine
+from movies.commands import Page, Search
 from movies.storage.keys import LEXEMES, keys
+from movies.storage.movies import newest_last
+from movies.storage.search import search
 from tests.platforms import Databases, connect
 from tests.processes import PROGRAMS, run
 from tests.servers import ServerUrls
@@ -80,6 +87,7 @@ def of_0002(databases: Databases) -> str:
     with asking(databases.movies) as cursor:
         for film in FILMS:
             cursor.execute(ADD, film)
+        cursor.execute("INSERT INTO movie_stats SELECT id, 1, 0, 0, '-Infinity' FROM movies")
         cursor.execute(
             "INSERT INTO reviews (movie_id, user_id, title, body, rating, spoiler, created_at, updated_at)"
             " VALUES (1, 1, 'Cafe\u0301', '', 8, false, now(), now())"
@@ -118,6 +126,39 @@ def test_cursors_of_before_0003_are_taken_only_where_there_were_films(
             until.append(cursor.fetchone())
     fresh.drop()
     assert until == [(32, True), (32, None)]
+
+
+def unsigned(*content: object) -> str:
+    """A cursor as releases before 0003 gave it out."""
+    return base64.urlsafe_b64encode(orjson.dumps(content)).decode().rstrip("=")
+
+
+def test_cursors_of_before_0003_go_on_where_they_were(databases: Databases, of_0002: str) -> None:
+    alembic(databases, "movies", "upgrade", "head")
+    bind = engine(of_0002, pool_size=1)
+    last = len(FILMS)
+
+    def first(**asked: Any) -> tuple[int, str]:
+        with Transaction(bind).reading() as reader:
+            rows, _ = search(reader, Search(limit=2, **asked))
+        return rows[0].id, rows[0].title
+
+    with Transaction(bind).reading() as reader:
+        rows, following = newest_last(reader, Page(limit=2, cursor=unsigned("id", 0.0, 5)))
+        assert [row.id for row in rows] == [6, 7]
+        rows, _ = newest_last(reader, Page(limit=2, cursor=following))
+        assert [row.id for row in rows] == [8, 9]
+    assert first(sort="title", cursor=unsigned("title", "film 998", last - 201))[1] == "Film 999"
+    assert first(sort="title", cursor=unsigned("title", "i̇stanbul σ", 2))[1] == "千と千尋の神隠し"
+    assert first(sort="newest", cursor=unsigned("latest", "", 7))[0] == 8
+    assert first(sort="rating", cursor=unsigned("rating", -1.0, 7))[0] == 8
+    # By relevance films stand elsewhere now: it goes on behind the film, or begins anew where there is none.
+    at_once = first(q="film")
+    with Transaction(bind).reading() as reader:
+        rows, _ = search(reader, Search(q="film", limit=3))
+    assert first(q="film", cursor=unsigned("relevance", 0.6, rows[0].id))[0] == rows[1].id
+    assert first(q="film", cursor=unsigned("relevance", 0.6, 1)) == at_once
+    bind.dispose()
 
 
 def test_0003_goes_back_with_its_films(databases: Databases, of_0002: str) -> None:

@@ -53,7 +53,18 @@ WHERE movies.id = of.id
 """
 # What the planner believes of a set without statistics is little enough for it to always take the index: with
 # them it reads the whole table for words that are common by themselves but nowhere together.
+BEFORE_MAIN = ("title", "genre", "director", "poster_url", "genres")
 SETS = ("title_words", "name_words", "all_words", "slips")
+# Of these only the indexes are asked: they lie apart, so that the rows that a list is sorted from stay small.
+# The others are read for every film that is found or shown.
+STORAGE = (
+    "ALTER TABLE movies SET (toast_tuple_target = 256)",
+    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET STORAGE EXTERNAL" for name in SETS),
+    "ALTER TABLE movies "
+    + ", ".join(
+        f"ALTER COLUMN {name} SET STORAGE MAIN" for name in (*BEFORE_MAIN, *COLUMNS) if name not in SETS
+    ),
+)
 # fastupdate=off: a search must not pay for the pending list that earlier writes left.
 AFTER = (
     "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET NOT NULL" for name in COLUMNS),
@@ -87,6 +98,8 @@ BACK = (
             || setweight(to_tsvector('english', description), 'C')
         ) STORED
     """,
+    "ALTER TABLE movies RESET (toast_tuple_target)",
+    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET STORAGE EXTENDED" for name in BEFORE_MAIN),
     "UPDATE movies SET trigrams = show_trgm(title || ' ' || director)",
     "ALTER TABLE movies ALTER COLUMN trigrams SET NOT NULL",
     "CREATE INDEX movies_trigrams ON movies USING gin (trigrams) WITH (fastupdate = off)",
@@ -99,7 +112,7 @@ def upgrade() -> None:
     connection = op.get_bind()
     for extension in EXTENSIONS:
         _create(connection, extension)
-    for statement in BEFORE:
+    for statement in (*BEFORE, *STORAGE):
         op.execute(statement)
     _fill(connection)
     for statement in AFTER:
@@ -122,6 +135,8 @@ def _create(connection: Connection, extension: str) -> None:
     try:
         connection.execute(text(f"CREATE EXTENSION IF NOT EXISTS {extension}"))
     except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise
         reason = str(error.orig).splitlines()[0]
         raise CommandError(
             f"movies needs PostgreSQL's extension {extension}, and cannot create it ({reason}): have contrib "
