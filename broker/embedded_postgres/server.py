@@ -55,6 +55,7 @@ class Server:
             "logging_collector": "off",
             "log_destination": "stderr",
             "log_checkpoints": "off",
+            "io_method": "sync",  # three processes and 8 MiB less, for data that are in memory anyway
             **settings,
         }
         words = [word for name, value in all_settings.items() for word in ("-c", f"{name}={value}")]
