@@ -121,16 +121,16 @@ def like(transaction: Transaction, review_id: int, actor: Actor, write: Write, *
 
 
 def rename_reviewer(transaction: Transaction, event: Envelope, now: datetime) -> None:
-    """A user has another name, or another role, which is nothing to us."""
-    user, version = event.data["user"], event.data["version"]
+    """A user has another name, or another role, which is nothing to us. Raises ValueError for other data."""
+    change = commands.AccountChange.model_validate(event.data)
     with transaction() as session:
         if first_time(session, "rename_reviewer", event.id, now):
-            storage.know_reviewer(session, user["id"], user["username"], version)
+            storage.know_reviewer(session, change.user.id, change.user.username, change.version)
 
 
 def forget_user(transaction: Transaction, event: Envelope, now: datetime) -> None:
-    """An account is gone: what it wrote stays, unsigned."""
-    user_id = event.data["user"]["id"]
+    """An account is gone: what it wrote stays, unsigned. Raises ValueError for other data."""
+    user_id = commands.AccountChange.model_validate(event.data).user.id
     with transaction() as session:
         if first_time(session, "forget_user", event.id, now):
             storage.unsign(session, user_id)

@@ -15,8 +15,7 @@ from fasteners import InterProcessLock
 from sqlalchemy import Connection, create_engine, insert, pool, text
 
 from broker.outbox import OUTBOX
-from tests.clients import sign_up
-from tests.platforms import Embedded
+from tests.processes import PROGRAMS, run
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it says so where XDG_RUNTIME_DIR is not set
@@ -27,6 +26,26 @@ STORED_COLUMNS = """
     SELECT quote_ident(table_name), string_agg(quote_ident(column_name), ', ' ORDER BY ordinal_position)
     FROM information_schema.columns WHERE table_schema = 'public' AND is_generated = 'NEVER'
     GROUP BY table_name
+"""
+SETTINGS = {"auth": "AUTH_DATABASE_URL", "movies": "MOVIES_DATABASE_URL"}
+USER = """
+    INSERT INTO users (username, email, password_hash, role, version, created_at, updated_at)
+    VALUES ('zoë', 'zoë@example.com', 'none', 'user', 1, now(), now())
+"""
+FILMS = """
+    INSERT INTO movies
+        (title, director, description, genre, genres, trigrams, poster_url, kind, created_at, updated_at)
+    SELECT 'Film ' || n, 'Ünïcode', 'Words', 'Drama', '{drama}', '{}', '', 'movie', now(), now()
+    FROM generate_series(1, 60) AS n
+"""
+STATS = """
+    INSERT INTO movie_stats (movie_id, version, review_count, rating_sum, popularity)
+    SELECT id, 1, 0, 0, '-Infinity' FROM movies
+"""
+REVIEWER = "INSERT INTO reviewers VALUES (1, 'zoë', 1)"
+REVIEWED = """
+    INSERT INTO reviews (movie_id, user_id, title, body, rating, spoiler, created_at, updated_at)
+    VALUES (42, 1, :title, '', 8, false, now(), now())
 """
 SEQUENCES = "SELECT sequencename, last_value FROM pg_sequences WHERE schemaname = 'public'"
 
@@ -80,21 +99,21 @@ def engine_on(url: str) -> Iterator[Connection]:
         yield connection
 
 
-def fill(postgres: EarlierPostgres, folder: Path) -> dict[str, object]:
-    """Run the platform on it as a user does; answers what is in both databases then, as `contents` does."""
-    platform = Embedded(folder)
-    platform.environment |= {
-        "AUTH_DATABASE_URL": postgres.url("auth"),
-        "MOVIES_DATABASE_URL": postgres.url("movies"),
-    }
-    platform.start()
-    try:
-        sign_up(platform.gateways[0]).api.create_review(42, title=REVIEW)
-    finally:
-        platform.stop()
+def fill(postgres: EarlierPostgres) -> dict[str, object]:
+    """Make both schemas as that release had them, with rows; answers what is in both databases then, as
+    `contents` does.
+    """
+    for name, url in postgres.urls.items():
+        ended = run([PROGRAMS / "alembic", "-n", name, "upgrade", "0002"], {SETTINGS[name]: url})
+        assert ended.returncode == 0, ended.stderr
+    with engine_on(postgres.url("auth")) as connection:
+        connection.execute(text(USER))
     envelope = {"id": "1", "title": "Ünïcode’s", "data": {"movie": {"id": 42}}}
     waiting = {"source": "movies", "type": "noted", "envelope": envelope, "created_at": datetime.now(UTC)}
     with engine_on(postgres.url("movies")) as connection:
+        for statement in (FILMS, STATS, REVIEWER):
+            connection.execute(text(statement))
+        connection.execute(text(REVIEWED), {"title": REVIEW})
         connection.execute(insert(OUTBOX).values(waiting))
     return contents(postgres.urls)
 

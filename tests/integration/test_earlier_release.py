@@ -37,7 +37,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obje
         environment.setenv("LC_ALL", "C")
         postgres = EarlierPostgres(folder / "data")
     try:
-        held = fill(postgres, folder)
+        held = fill(postgres)
     finally:
         postgres.stop()
     return folder / "data", held

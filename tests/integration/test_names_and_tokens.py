@@ -104,6 +104,9 @@ def test_tokens_that_are_signed_and_wrong_are_refused_at_every_door(
     assert refusal(full_deployment.notifiers[0], {"token": wrong})
 
 
+UNREADABLE_UPDATES = 6
+
+
 def publish(deployment: FullDeployment, kind: str, data: Any) -> None:
     """As whoever may write to auth's exchange."""
     envelope = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "/auth", "type": kind, "data": data}
@@ -128,6 +131,14 @@ def test_what_is_no_event_of_auths_poisons_neither_gateways_nor_notifiers(
         )
     publish(full_deployment, "session_revoked", {})
     publish(full_deployment, "user_updated", {"user": who, "role": 7, "version": "9"})
+    # Movies sets aside what it cannot read, and changes nothing by it.
+    wait_until(
+        lambda: len(full_deployment.rpc("movies.dead_letters")) == UNREADABLE_UPDATES,
+        EFFECT_SECONDS,
+        "they are among the dead letters",
+    )
+    for letter in full_deployment.rpc("movies.dead_letters"):
+        full_deployment.rpc("movies.discard_dead_letters", letter["id"])
     # A new key is read by all of them, which is what they could not do any more.
     full_deployment.rpc("auth.rotate_keys")
     fresh = sign_in(full_deployment.gateways[0], user.email)
