@@ -28,7 +28,7 @@ _VERSION = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]+ +[^ \r\n]+(?: +HTT
 _TOKEN_LINE = re.compile(rb"(?:\r\n)*[!#$%&'*+.^_`|~0-9A-Za-z-]+ [!-\"$-~]+ HTTP/1\.[01]\r\n")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 # RFC 3986's host and port, without the comma, as which two Hosts that became one would show.
-_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
+_HOST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+;=%-]+|\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\])(?::[0-9]{0,5})?")
 # What the parser says of some of its errors, and we.
 _PARSERS_WORDS: dict[str, tuple[int, str]] = {
     "Too many headers": (431, ""),
@@ -59,6 +59,9 @@ def fault(message: Any) -> Refusal | None:
         return Refusal(400, "HTTP/1.0 has no Transfer-Encoding")
     if coding is not None and coding.lower() != "chunked":
         return Refusal(501)
+    expected = headers.get("Expect")
+    if expected is not None and expected.lower() != "100-continue":
+        return Refusal(417)
     host = headers.get("Host")
     if host is not None and not _HOST.fullmatch(host):
         return Refusal(400, "The header Host is not valid")
@@ -170,6 +173,8 @@ class Framing:
                 self.origin = message.headers.get("Origin")
                 return self._refuse(messages[:number], refusal)
             self._payload = payload
+        if not upgraded and "Upgrade" in messages[-1][0].headers:
+            self.is_over = True  # to what we do not speak; the parser loses what came with it
         self._wire, self.started, self._head = 0, None, b""
         self._begins_anywhere = self._payload is not EMPTY_PAYLOAD
         if not self._begins_anywhere and not upgraded and not data.endswith(b"\r\n\r\n"):
