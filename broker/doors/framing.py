@@ -54,18 +54,22 @@ def fault(message: Any) -> Refusal | None:
         return Refusal(505)
     if message.method == "CONNECT":
         return Refusal(501, "This is no proxy")
-    headers = message.headers
-    if (coding := headers.get("Transfer-Encoding")) is not None and message.version == (1, 0):
-        return Refusal(400, "HTTP/1.0 has no Transfer-Encoding")
-    if coding is not None and coding.lower() != "chunked":
-        return Refusal(501)
-    expected = headers.get("Expect")
-    if expected is not None and expected.lower() != "100-continue":
-        return Refusal(417)
+    if not _is_target(message.path):
+        return Refusal(400, "The address is not valid")
+    return _fault_of_headers(message.headers, message.version)
+
+
+def _fault_of_headers(headers: Any, version: tuple[int, int]) -> Refusal | None:
+    if (coding := headers.get("Transfer-Encoding")) is not None:
+        if version == (1, 0):
+            return Refusal(400, "HTTP/1.0 has no Transfer-Encoding")
+        if coding.lower() != "chunked":
+            return Refusal(501)
     host = headers.get("Host")
     if host is not None and not _HOST.fullmatch(host):
         return Refusal(400, "The header Host is not valid")
-    return None if _is_target(message.path) else Refusal(400, "The address is not valid")
+    expected = headers.get("Expect")
+    return Refusal(417) if expected is not None and expected.lower() != "100-continue" else None
 
 
 def _is_target(target: str) -> bool:
