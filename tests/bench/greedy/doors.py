@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.platforms import CHEAP_PASSWORDS, Embedded, FullDeployment, wait_until_ready
+from tests.platforms import CHEAP_PASSWORDS, CROWDED_ADDRESS, Embedded, FullDeployment, wait_until_ready
 from tests.processes import PROGRAMS, Process, run
 from tests.servers import PrivateServers, ServerUrls
 
@@ -105,4 +105,6 @@ def private_servers(separate: bool) -> Iterator[ServerUrls | None]:
 
 
 def _dear(environment: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in environment.items() if name not in CHEAP_PASSWORDS}
+    """With passwords and throttles as they are by default."""
+    loose = CHEAP_PASSWORDS | CROWDED_ADDRESS
+    return {name: value for name, value in environment.items() if name not in loose}
