@@ -62,6 +62,44 @@ def request(account: Account | None, room: str, **more: str) -> dict[str, Any]:
     return {"user_id": account.id if account else "guest", "room_id": room, **more}
 
 
+# First: what the floods below have asked too early is waited for by whoever comes from their address next.
+
+
+def longest(room: Room, count: int) -> list[dict[str, Any]]:
+    envelopes = [room.envelope() for _ in range(count)]
+    for envelope in envelopes:
+        envelope["data"]["review"] |= LONGEST
+    return envelopes
+
+
+def test_the_longest_events_are_replayed_to_whoever_missed_them(
+    full_deployment: FullDeployment, notifier: str
+) -> None:
+    """Six megabytes, more than may wait for anybody."""
+    room = Room(full_deployment.servers.amqp)
+    (before,) = room.announce(1)
+    with Reader(notifier, room.name) as reader:
+        position = reader.joined["last_event_id"]
+    missed = longest(room, 70)
+    room.publish(*missed)
+    with Reader(notifier, room.name, position) as reader:
+        assert reader.joined["recovered"] is True
+        heard = [reader.told.get(timeout=10) for _ in missed]
+    assert [each["event_id"] for each in heard][-70:] == [each["id"] for each in missed]
+    assert heard[-1]["review"]["body"] == LONGEST["body"]
+    assert before
+
+
+def test_the_longest_events_at_once_cut_nobody_off_who_reads(
+    full_deployment: FullDeployment, notifier: str
+) -> None:
+    room = Room(full_deployment.servers.amqp)
+    with Reader(notifier, room.name) as reader:
+        told = longest(room, 30)
+        room.publish(*told)
+        assert [reader.told.get(timeout=10)["event_id"] for _ in told] == [each["id"] for each in told]
+
+
 @pytest.mark.parametrize("kind", ["messages", "joins and leaves"])
 def test_twenty_sockets_of_a_user_say_no_more_than_one(
     notifier: str, talker: Account, other: Account, kind: str
@@ -129,41 +167,6 @@ def test_sockets_without_a_token_have_the_share_of_their_address(notifier: str) 
         return took
 
     assert asyncio.run(wander()) > (SOCKETS * 20 - 2 * 100) / 100 - 1
-
-
-def longest(room: Room, count: int) -> list[dict[str, Any]]:
-    envelopes = [room.envelope() for _ in range(count)]
-    for envelope in envelopes:
-        envelope["data"]["review"] |= LONGEST
-    return envelopes
-
-
-def test_the_longest_events_are_replayed_to_whoever_missed_them(
-    full_deployment: FullDeployment, notifier: str
-) -> None:
-    """Six megabytes, more than may wait for anybody."""
-    room = Room(full_deployment.servers.amqp)
-    (before,) = room.announce(1)
-    with Reader(notifier, room.name) as reader:
-        position = reader.joined["last_event_id"]
-    missed = longest(room, 70)
-    room.publish(*missed)
-    with Reader(notifier, room.name, position) as reader:
-        assert reader.joined["recovered"] is True
-        heard = [reader.told.get(timeout=10) for _ in missed]
-    assert [each["event_id"] for each in heard][-70:] == [each["id"] for each in missed]
-    assert heard[-1]["review"]["body"] == LONGEST["body"]
-    assert before
-
-
-def test_the_longest_events_at_once_cut_nobody_off_who_reads(
-    full_deployment: FullDeployment, notifier: str
-) -> None:
-    room = Room(full_deployment.servers.amqp)
-    with Reader(notifier, room.name) as reader:
-        told = longest(room, 30)
-        room.publish(*told)
-        assert [reader.told.get(timeout=10)["event_id"] for _ in told] == [each["id"] for each in told]
 
 
 def test_letters_go_out_as_they_are_but_for_what_utf_8_cannot_hold() -> None:
