@@ -195,11 +195,13 @@ class JsonServer(ProviderCollector, SharedExtension):
         incoming.invite()
         payload = incoming.payload
         pieces: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(self._settings.GATEWAY_BODY_TIMEOUT):
                 while not payload.at_eof():
                     pieces.append(await payload.readany())
-                    if sum(map(len, pieces)) > most:
+                    size += len(pieces[-1])
+                    if size > most:
                         raise too_large
         except TimeoutError:
             raise Refusal(408) from None
@@ -227,13 +229,9 @@ class Incoming:
         return self._message
 
     def invite(self) -> None:
-        """Ask a client that waits for it for its body. Raises Refusal where it expects something else."""
-        expected = self.message.headers.get("Expect")
-        if expected is None:
-            return
-        if expected.lower() != "100-continue":
-            raise Refusal(417)
-        if self.protocol.transport is not None and self.message.version >= (1, 1):
+        """Ask a client that waits for it for its body. What else one may expect was refused with its head."""
+        waits = "Expect" in self.message.headers and self.message.version >= (1, 1)
+        if waits and self.protocol.transport is not None:
             self.protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _finish(self) -> None:

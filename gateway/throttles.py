@@ -19,6 +19,7 @@ from nameko.extensions import SharedExtension
 
 from broker import config
 from broker.addresses import MOST_EMAIL_SENT, email_key
+from broker.doors.shares import count_down
 from broker.errors import Invalid, PlatformError, TooManyRequests, Unauthenticated
 from broker.text import folded
 from broker.throttle import Quota, Standing, Throttle
@@ -177,9 +178,7 @@ class Throttles(SharedExtension):
         try:
             yield
         finally:
-            self._hashing[key] -= 1
-            if not self._hashing[key]:
-                del self._hashing[key]
+            count_down(self._hashing, key)
 
     @contextmanager
     def _guess(self, request: Request, address: str) -> Iterator[None]:

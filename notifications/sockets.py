@@ -21,6 +21,7 @@ from socketio import packet as socketio_packet
 from broker.config import Settings
 from broker.doors.clients import client_address
 from broker.doors.refusals import ENCODED
+from broker.doors.shares import count_down
 from broker.validation import is_storable
 from notifications.fanout import FanOut
 from notifications.limits import Limits, Outbox, Pace, Share, Shares
@@ -171,9 +172,7 @@ class EngineServer(engineio.AsyncServer):
         self._forget_waiting(sid)
         self._session_shares.pop(sid, None)
         if (address := self._addresses.pop(sid, None)) is not None:
-            self._connections[address] -= 1
-            if not self._connections[address]:
-                del self._connections[address]
+            count_down(self._connections, address)
 
     def _forget_waiting(self, sid: str) -> None:
         if (socket := self.sockets.get(sid)) is not None:

@@ -47,7 +47,7 @@ class Shares:
         address = self._held.pop(connection, None)
         if address is not None:
             self.work(connection, address)
-            _count_down(self._addresses, address)
+            count_down(self._addresses, address)
 
     def work(self, connection: Any, address: str | None = None) -> None:
         """From now on it has a request at work."""
@@ -72,7 +72,7 @@ class Shares:
 
     def ends(self, client: str) -> None:
         """One that began has ended."""
-        _count_down(self._at_work, client)
+        count_down(self._at_work, client)
 
     def idle(self) -> list[Any]:
         """Every connection without a request at work."""
@@ -88,7 +88,8 @@ class Shares:
         return True
 
 
-def _count_down(counter: Counter[str], key: str) -> None:
+def count_down(counter: Counter[str], key: str) -> None:
+    """One less of `key`, which is forgotten with the last: whoever is counted leaves nothing behind."""
     counter[key] -= 1
     if counter[key] <= 0:
         del counter[key]
