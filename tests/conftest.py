@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.chaos.stage import Size, Stage
-from tests.platforms import Embedded, FullDeployment, Platform
+from tests.platforms import Embedded, FullDeployment, Platform, running
 from tests.servers import PrivateServers, ServerUrls
 
 # No deadlines, which a busy machine would miss; where a change lands, the same examples every time.
@@ -41,11 +41,8 @@ def full_deployment(
     """Two gateways, two movies services, two notifiers and one auth on real servers."""
     deployment = FullDeployment(servers, tmp_path_factory.mktemp("full"), gateways=2, movies=2, notifiers=2)
     deployment.environment |= CHATTY
-    try:
-        deployment.start()
+    with running(deployment):
         yield deployment
-    finally:
-        deployment.stop()
 
 
 @pytest.fixture(scope="session")
@@ -61,15 +58,12 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """The embedded default on a data folder of its own."""
     platform = Embedded(tmp_path_factory.mktemp("embedded"))
     platform.environment |= CHATTY
-    try:
-        platform.start()
+    with running(platform):
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="session", params=["embedded", "full_deployment"])
 def platform(request: pytest.FixtureRequest) -> Platform:
     """Each of the two, for what must hold on both."""
-    running: Platform = request.getfixturevalue(request.param)
-    return running
+    chosen: Platform = request.getfixturevalue(request.param)
+    return chosen

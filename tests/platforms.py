@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -43,6 +44,16 @@ class Platform(Protocol):
 
     def set_role(self, username: str, role: str) -> None:
         """As an operator does."""
+
+
+@contextmanager
+def running(platform: Embedded | FullDeployment) -> Iterator[None]:
+    """Starts a platform for the length of a `with`, and stops whatever of it has come up."""
+    try:
+        platform.start()
+        yield
+    finally:
+        platform.stop()
 
 
 def wait_until_ready(gateways: list[str], notifiers: list[str], processes: list[Process]) -> None:

@@ -17,7 +17,7 @@ import pytest
 
 from broker.rpc_client import RPC_EXCHANGE
 from tests.clients import Account, Api, sign_in, sign_up
-from tests.platforms import Embedded, FullDeployment, Platform
+from tests.platforms import Embedded, FullDeployment, Platform, running
 from tests.processes import wait_until
 from tests.servers import PrivateServers
 
@@ -40,28 +40,22 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployment]:
     with PrivateServers(environment={}) as servers:
         deployment = FullDeployment(servers.urls, tmp_path_factory.mktemp("hashes"))
         deployment.environment |= REAL_COST
-        try:
-            deployment.start()
+        with running(deployment):
             yield deployment
-        finally:
-            deployment.stop()
 
 
 @pytest.fixture(scope="module")
 def one_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     platform = Embedded(tmp_path_factory.mktemp("hashes"))
     platform.environment |= REAL_COST
-    try:
-        platform.start()
+    with running(platform):
         yield platform
-    finally:
-        platform.stop()
 
 
 @pytest.fixture(scope="module", params=["one_process", "parts"])
 def busy(request: pytest.FixtureRequest) -> Platform:
-    running: Platform = request.getfixturevalue(request.param)
-    return running
+    chosen: Platform = request.getfixturevalue(request.param)
+    return chosen
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from tests.clients import Api, Listener, sign_up
 from tests.contract.listeners import refusal
 from tests.integration.queues import EventQueue
 from tests.integration.test_writes_once import call, delivered
-from tests.platforms import FullDeployment, connect
+from tests.platforms import FullDeployment, connect, running
 from tests.processes import wait_until
 from tests.servers import PrivateServers
 
@@ -29,11 +29,8 @@ def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployme
     with PrivateServers(environment={}) as servers:
         deployment = FullDeployment(servers.urls, tmp_path_factory.mktemp("talkative"))
         deployment.environment |= {"LOG_LEVEL": "DEBUG", "SIGNING_KEY_SECRET": SECRET}
-        try:
-            deployment.start()
+        with running(deployment):
             yield deployment
-        finally:
-            deployment.stop()
 
 
 def canary(what: str) -> str:

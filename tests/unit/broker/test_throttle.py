@@ -6,20 +6,9 @@ import pytest
 
 from broker.throttle import MOST_COUNTS, Counts, Quota, Throttle
 from tests.processes import free_port
+from tests.unit.clock import Clock
 
 QUOTA = Quota("things", 10, 60)
-
-
-class Clock:
-    now = 5000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

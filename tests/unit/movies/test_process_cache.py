@@ -6,20 +6,9 @@ from typing import Any
 import pytest
 
 from movies.providers import ENTRY_BYTES, MOST_PAGE_BYTES, ProcessCache
+from tests.unit.clock import Clock
 
 MOST_BYTES = 4 * 2**20
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
