@@ -7,7 +7,7 @@ import select
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any, Self
@@ -80,6 +80,14 @@ class Connection:
         poll = select.poll()
         poll.register(self.socket, 0)
         assert poll.poll(WAIT_SECONDS * 1000), "the connection is still there"
+
+    def leave(self) -> None:
+        """Close it, and wait until the other side has as well: from then on it counts for nothing there."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            while self.socket.recv(65536):
+                pass
+        self.close()
 
     def close(self) -> None:
         self.socket.close()

@@ -50,15 +50,22 @@ def door(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def stack() -> Iterator[ExitStack]:
+    """What is opened in it is closed after the test, and counted no more at the door when the next begins."""
     with ExitStack() as opened:
         yield opened
+
+
+def come(stack: ExitStack, url: str, source: str) -> Connection:
+    connection = Connection(url, source=source)
+    stack.callback(connection.leave)
+    return connection
 
 
 def crowd(stack: ExitStack, url: str, source: str, count: int) -> list[Connection]:
     """Connections that have each asked once, in this order, and are idle since."""
     opened = []
     for _ in range(count):
-        connection = stack.enter_context(Connection(url, source=source))
+        connection = come(stack, url, source)
         assert connection.ask("/health/live").answer().status == 200
         opened.append(connection)
     return opened
@@ -87,14 +94,14 @@ def test_where_all_is_full_the_longest_idle_goes_of_who_holds_most(door: str, st
 
 def test_a_thousand_connections_that_say_nothing_keep_nobody_out(door: str, stack: ExitStack) -> None:
     for _ in range(1000):
-        connection = stack.enter_context(Connection(door, source=GREEDY))
+        connection = come(stack, door, GREEDY)
         connection.send(b"GET / HTTP/1.1\r\n")
     assert len(crowd(stack, door, PERSON, 5)) == 5
 
 
 def test_requests_beyond_a_clients_share_are_429_at_once(gateway: str, stack: ExitStack) -> None:
     for _ in range(AT_WORK):
-        connection = stack.enter_context(Connection(gateway, source=GREEDY))
+        connection = come(stack, gateway, GREEDY)
         connection.ask("/api/movies", INVITED, "POST")
         assert connection.socket.recv(100).startswith(b"HTTP/1.1 100 ")
     with Connection(gateway, source=GREEDY) as one_more:
