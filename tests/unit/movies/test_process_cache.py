@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from movies.providers import ENTRY_BYTES, MOST_PAGE_BYTES, ProcessCache
+from movies.providers import ENTRY_BYTES, MOST_PAGE_BYTES, NEW_SHARE, ProcessCache
 from tests.unit.clock import Clock
 
 MOST_BYTES = 4 * 2**20
@@ -54,6 +54,30 @@ def test_what_was_used_longest_ago_goes_first(cache: ProcessCache) -> None:
         assert cache.get(popular) == page(10)
     assert cache.get(cache.key("search", question(0))) is None
     assert cache.get(cache.key("search", question(39))) == page(300_000)
+
+
+def test_pages_that_nobody_asks_for_twice_have_a_small_part_and_take_nobodys_place(
+    cache: ProcessCache,
+) -> None:
+    popular = [cache.key("popular", {"limit": number}) for number in range(10)]
+    for key in popular:
+        cache.put(key, page(300_000))
+        assert cache.get(key) == page(300_000)
+    wanted = cache.bytes
+    for number in range(1000):
+        cache.put(cache.key("search", question(number)), page(100_000))
+    assert cache.bytes <= wanted + MOST_BYTES // NEW_SHARE
+    assert all(cache.get(key) == page(300_000) for key in popular)
+
+
+def test_asked_for_again_a_page_still_ends_in_time(cache: ProcessCache, clock: Clock) -> None:
+    key = cache.key("popular", {})
+    cache.put(key, page(10))
+    for _ in range(5):
+        clock.now += 11
+        assert cache.get(key) == page(10)
+    clock.now += 6
+    assert cache.get(key) is None
 
 
 def test_an_expired_page_is_not_given_and_its_memory_comes_back(cache: ProcessCache, clock: Clock) -> None:
