@@ -24,7 +24,7 @@ POLITENESS = 10  # how much further back than all else the threads that hash sta
 
 
 class ScryptHasher:
-    """Scrypt off the hub: in real threads, as many at once as there are cores (`cost` KiB of memory each).
+    """Scrypt off the hub: in real threads, `width` at once (`cost` KiB of memory each).
 
     The threads give way to whatever else wants a core, so that hashing alone becomes slower by a crowd that
     signs in.
@@ -85,7 +85,8 @@ class Passwords(DependencyProvider):
 
     def setup(self) -> None:
         cost = config.settings(self.container.config).PASSWORD_COST
-        self.hasher = ScryptHasher(os.cpu_count() or 1, cost)
+        # A core is left to all else, and the memory of one hash to whatever else wants it.
+        self.hasher = ScryptHasher(max((os.cpu_count() or 1) - 1, 1), cost)
         # Made at start, so that the first unknown e-mail address costs no more than the next.
         self.hasher.matches(None, "")
 

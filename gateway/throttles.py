@@ -25,10 +25,12 @@ from broker.text import folded
 from broker.throttle import Quota, Standing, Throttle
 from broker.tokens import Identity
 from gateway.requests import Request
+from gateway.turns import Turns
 
 THIN_SHARE = 1 / 3
 # How long an address is known as one that an account was signed in from.
 FAMILIAR_SECONDS = 30 * 86400
+TURN_SECONDS = 1.0  # that a sign-in waits for others of its address
 MOST_KEYS = 20_000  # of writes, remembered for
 KEY_SECONDS = 600
 TOO_MANY_GUESSES = "Too many wrong passwords; try again later"
@@ -68,7 +70,7 @@ class Identifying(Protocol):
 
 @dataclass(frozen=True)
 class Quotas:
-    """The settings THROTTLE_…; `hashes` is how many of one address may be at work at once."""
+    """The settings THROTTLE_…; `hashes` is how many of one address may be there at once."""
 
     reads: Quota
     writes: Quota
@@ -109,7 +111,8 @@ class Throttles(SharedExtension):
         self.quotas = Quotas.of(settings)
         self.throttle = Throttle(settings.REDIS_URL)
         self._secret = hashlib.sha256(settings.SIGNING_KEY_SECRET.encode()).digest()
-        self._hashing: Counter[str] = Counter()  # by address; and attempts at work, by account and address
+        self._turns = Turns(self.quotas.hashes, TURN_SECONDS)  # to have a password hashed, by address
+        self._guessing: Counter[str] = Counter()  # attempts at work, by account and address
         self._written: cachetools.TTLCache[str, bool] = cachetools.TTLCache(MOST_KEYS, KEY_SECONDS)
 
     @contextmanager
@@ -123,23 +126,27 @@ class Throttles(SharedExtension):
             case Kind.FREE:
                 yield
             case Kind.READ:
-                self._take(request, self.quotas.reads, address, here=True)
+                self.count_read(request)
                 yield
             case Kind.WRITE:
                 self._count_write(request, address)
                 yield
             case Kind.REGISTRATION:
                 self._take(request, self.quotas.registrations, address)
-                with self._at_work(address, self.quotas.hashes):
+                with self._turns.of(address):
                     yield
             case Kind.SIGN_IN:
                 self._take(request, self.quotas.sign_ins, address)
-                with self._at_work(address, self.quotas.hashes), self._guess(request, address):
+                with self._turns.of(address), self._guess(request, address):
                     yield
             case Kind.PASSWORD:
                 identity = self._count_write(request, address)
-                with self._at_work(address, self.quotas.hashes), self._own_password(request, identity):
+                with self._turns.of(address), self._own_password(request, identity):
                     yield
+
+    def count_read(self, request: Request) -> None:
+        """Count a request that changes nothing. Raises TooManyRequests."""
+        self._take(request, self.quotas.reads, request.client_address[:MOST_ADDRESS], here=True)
 
     def _take(self, request: Request, quota: Quota, key: str, *, here: bool = False) -> None:
         standing = self.throttle.take(quota, key, here=here)
@@ -168,17 +175,6 @@ class Throttles(SharedExtension):
                 except Unauthenticated:
                     return None
         return request.identity
-
-    @contextmanager
-    def _at_work(self, key: str, most: int) -> Iterator[None]:
-        """Not more than `most` of one client at once: others find a place in the lane of hashes, too."""
-        if self._hashing[key] >= most:
-            raise TooManyRequests(retry_after=1)
-        self._hashing[key] += 1
-        try:
-            yield
-        finally:
-            count_down(self._hashing, key)
 
     @contextmanager
     def _guess(self, request: Request, address: str) -> Iterator[None]:
@@ -216,24 +212,25 @@ class Throttles(SharedExtension):
     def _judged(self, request: Request, quota: Quota, key: str, wrong: type[PlatformError]) -> Iterator[None]:
         """A password that is judged in the `with`, which raises `wrong` where it is."""
         standing = self.throttle.look(quota, key)
-        at_work = f"{quota.name}:{key}"
-        if standing.remaining <= self._hashing[at_work]:
+        attempts = f"{quota.name}:{key}"
+        if standing.remaining <= self._guessing[attempts]:
             request.standings.append(standing)
             raise TooManyRequests(
                 TOO_MANY_GUESSES, retry_after=1 if standing.is_within else standing.retry_after
             )
-        with self._at_work(at_work, quota.most):
-            try:
-                yield
-            except wrong as error:
-                if wrong is not Invalid or "current_password" in error.errors:
-                    standing = self.throttle.take(quota, key)
-                raise
-            else:
-                self.throttle.clear(quota, key)
-                standing = Standing(quota, True, quota.most, 0.0)
-            finally:
-                request.standings.append(standing)
+        self._guessing[attempts] += 1
+        try:
+            yield
+        except wrong as error:
+            if wrong is not Invalid or "current_password" in error.errors:
+                standing = self.throttle.take(quota, key)
+            raise
+        else:
+            self.throttle.clear(quota, key)
+            standing = Standing(quota, True, quota.most, 0.0)
+        finally:
+            count_down(self._guessing, attempts)
+            request.standings.append(standing)
 
     def _hidden(self, text: str) -> str:
         """What stands for `text` in Redis: it may be an e-mail address."""

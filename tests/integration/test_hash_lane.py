@@ -64,7 +64,9 @@ def account(busy: Platform) -> Account:
 
 
 class Flood:
-    """Connections that try to sign in, each again as soon as it is answered."""
+    """Connections that try to sign in, each again as soon as it is answered, and from an address of its own:
+    of one address the gateway passes on one sign-in at a time.
+    """
 
     def __init__(self, gateway: str, connections: int, email: str) -> None:
         self.answers: Counter[int] = Counter()
@@ -72,7 +74,8 @@ class Flood:
         self._address = gateway.removeprefix("http://")
         self._body = orjson.dumps({"email": email, "password": "not the right one"})
         self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(connections)]
+        addresses = [f"127.0.1.{number + 1}" for number in range(connections)]
+        self._threads = [threading.Thread(target=self._ask, args=[each]) for each in addresses]
 
     def __enter__(self) -> Flood:
         for thread in self._threads:
@@ -84,8 +87,8 @@ class Flood:
         for thread in self._threads:
             thread.join()
 
-    def _ask(self) -> None:
-        connection = HTTPConnection(self._address, timeout=30)
+    def _ask(self, address: str) -> None:
+        connection = HTTPConnection(self._address, timeout=30, source_address=(address, 0))
         while not self._over.is_set():
             connection.request("POST", "/api/auth/login", self._body, JSON)
             answer = connection.getresponse()
