@@ -1,7 +1,7 @@
 """The application: finds the route, and turns what goes wrong on the way into JSON."""
 
 import logging
-import time
+from collections.abc import Callable
 from typing import Any
 
 from werkzeug.exceptions import HTTPException
@@ -13,10 +13,9 @@ from broker.doors.origins import Origins
 from broker.doors.refusals import Refusal
 from broker.errors import PlatformError
 from gateway.requests import Request
-from gateway.responses import failure
+from gateway.responses import failure, tell_standings
 
 _log = logging.getLogger(__name__)
-_access = logging.getLogger("gateway.access")
 
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 # Of one account, or of one moment.
@@ -26,20 +25,28 @@ NEVER_STORED = ("/api/auth/", "/health/")
 class JsonApplication:
     """Every answer is JSON, also the ones that no route gives."""
 
-    def __init__(self, url_map: Map, origins: Origins) -> None:
-        """The endpoints of `url_map` answer `handle_request(request)`."""
+    def __init__(self, url_map: Map, origins: Origins, count_unrouted: Callable[[Request], None]) -> None:
+        """The endpoints of `url_map` answer `handle_request(request)`; `count_unrouted` counts what comes to
+        none of them, and raises where that is too much.
+        """
         url_map.merge_slashes = False
         # Bound once: no route depends on the host, and working that out took as long as finding the route.
         self._routes: Any = url_map.bind("")
         self._origins = origins
+        self._count_unrouted = count_unrouted
 
     def __call__(self, request: Request) -> Response:
         """The answer, but for the headers that every answer has. Waits for whatever the route waits for."""
+        response = self._answered(request)
+        tell_standings(response, request.standings)
+        return response
+
+    def _answered(self, request: Request) -> Response:
         try:
-            if request.method == "OPTIONS":
+            provider, path_values = self._route(request)
+            if provider is None:
                 return self._options(request)
-            provider, path_values = self._routes.match(request.path, request.method)
-            request.path_values = dict(path_values)
+            request.path_values = path_values
             response: Response = provider.handle_request(request)
         except (HTTPException, PlatformError, Refusal) as error:
             return failure(error, request.request_id)
@@ -61,6 +68,18 @@ class JsonApplication:
         given += self._origins.headers(request.origin_of_page)
         return given
 
+    def _route(self, request: Request) -> tuple[Any, dict[str, Any]]:
+        """Who answers, and the values in the path; nobody for OPTIONS."""
+        if request.method == "OPTIONS":
+            self._count_unrouted(request)
+            return None, {}
+        try:
+            provider, path_values = self._routes.match(request.path, request.method)
+        except HTTPException:
+            self._count_unrouted(request)
+            raise
+        return provider, dict(path_values)
+
     def _options(self, request: Request) -> Response:
         methods = METHODS if request.path == "/*" else ", ".join(self._methods(request))
         headers = {"Allow": methods}
@@ -74,20 +93,3 @@ class JsonApplication:
         if not allowed:
             self._routes.match(request.path, "GET")
         return sorted(allowed | {"OPTIONS"})
-
-
-def log_access(request: Request, status: int, began: float) -> None:
-    """A line that says who asked for what; `began` is when, by the monotonic clock."""
-    if _access.isEnabledFor(logging.INFO):
-        words = (
-            request.method,
-            request.shown_path,
-            status,
-            (time.monotonic() - began) * 1000,
-            request.request_id,
-        )
-        # What info() makes of it, but for asking the stack who calls: a third of what a line took.
-        record = logging.LogRecord(
-            _access.name, logging.INFO, __file__, 0, "%s %s %s %.0f ms %s", words, None
-        )
-        _access.handle(record)

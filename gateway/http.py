@@ -14,7 +14,7 @@ from broker.calls import ANSWER_BY
 from broker.doors.refusals import Refusal
 from broker.errors import PlatformError
 from gateway.requests import Request
-from gateway.responses import failure, tell_standings
+from gateway.responses import failure
 from gateway.server import JsonServer
 from gateway.throttles import Kind, Throttles
 
@@ -56,7 +56,6 @@ class JsonRequestHandler(HttpRequestHandler):
         except Exception as error:
             _log.exception("%s %s failed: request %s", request.method, request.shown_path, request.request_id)
             response = failure(error, request.request_id)
-        tell_standings(response, request.standings)
         return response
 
     def _service(self, request: Request, args: Any, kwargs: Any) -> Any:

@@ -255,9 +255,21 @@ def test_reads_of_one_address_are_throttled_and_health_never(full_deployment: Fu
         assert answers[0].headers["ratelimit-policy"] == '"reads";q=20;w=60'
         assert answers[0].headers["ratelimit"].startswith('"reads";r=19;t=')
         assert client.ask("POST", "/api/movies", {"title": "nobody's"}).status == 429
+        for method, path in (("GET", "/nothing"), ("PATCH", "/api/movies"), ("OPTIONS", "/api/movies")):
+            assert_too_many(client.ask(method, path))
         for path in ("/health/live", "/health/ready", "/api/movies/status", "/.well-known/jwks.json"):
             assert client.ask("GET", path).status == 200
         assert Client(gateway.url, "127.0.0.14").ask("GET", "/api/movies?limit=1").status == 200
+
+
+def test_what_there_is_not_counts_as_reading(gateways: list[str]) -> None:
+    client = Client(gateways[0], "127.0.0.17")
+    answers = [client.ask("GET", "/nothing"), client.ask("DELETE", "/api/auth/login")]
+    assert [each.status for each in answers] == [404, 405]
+    assert [each.headers["ratelimit"].split(";t=")[0] for each in answers] == [
+        '"reads";r=5999',
+        '"reads";r=5998',
+    ]
 
 
 def test_without_redis_each_gateway_counts_for_itself(
