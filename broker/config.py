@@ -68,6 +68,7 @@ class Settings(BaseModel):
     GATEWAY_IDLE_TIMEOUT: Seconds = 75
     GATEWAY_START_TIMEOUT: Seconds = 10
     GATEWAY_STOP_GRACE: Seconds = 2
+    GATEWAY_LOG_RATE: Annotated[int, Field(ge=0, le=1_000_000)] = 100
     TRUSTED_PROXIES: Annotated[int, Field(ge=0, le=10)] = 0
     THROTTLE_READS: Rate = "6000 per minute"
     THROTTLE_WRITES: Rate = "300 per minute"

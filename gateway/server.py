@@ -23,10 +23,12 @@ from broker.doors.door import Bounds, Door, Patience
 from broker.doors.origins import Origins
 from broker.doors.refusals import CUT_SHORT, Refusal
 from broker.errors import Invalid
-from gateway.application import JsonApplication, log_access
+from gateway.access_log import AccessLog
+from gateway.application import JsonApplication
 from gateway.bridge import in_greenlet
 from gateway.requests import Request
 from gateway.responses import failure
+from gateway.throttles import Throttles
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class Needed(Protocol):
 class JsonServer(ProviderCollector, SharedExtension):
     """The front door of a service's container, on GATEWAY_HOST and GATEWAY_PORT."""
 
+    throttles = Throttles()
+
     def __init__(self) -> None:
         super().__init__()
         self.stopping = False
@@ -67,6 +71,7 @@ class JsonServer(ProviderCollector, SharedExtension):
             files.raise_limit(), self.container.config.get(files.DOORS, 1), settings.GATEWAY_CONNECTIONS
         )
         self._origins = Origins(settings.gateway_origins)
+        self._access_log = AccessLog(settings.GATEWAY_LOG_RATE)
         self._door = Door(
             Patience(
                 settings.GATEWAY_HEADERS_TIMEOUT, settings.GATEWAY_SEND_TIMEOUT, settings.GATEWAY_IDLE_TIMEOUT
@@ -92,7 +97,7 @@ class JsonServer(ProviderCollector, SharedExtension):
             eventlet.sleep(LOOK_AGAIN_SECONDS)
         if self.stopping:
             return
-        self._application = JsonApplication(self._url_map(), self._origins)
+        self._application = JsonApplication(self._url_map(), self._origins, self.throttles.count_read)
         get_hub().loop.call_soon(self._listen)
         self._listening = True
 
@@ -166,7 +171,7 @@ class JsonServer(ProviderCollector, SharedExtension):
                 response = await in_greenlet(self._application, request)
         except (Refusal, Invalid) as error:
             response = failure(error, request.request_id)
-        log_access(request, response.status_code, began)
+        self._access_log.tell(request, response.status_code, began)
         return Answer(response.status_code, self._application.headers(request, response), response.get_data())
 
     @contextmanager
