@@ -1,6 +1,7 @@
 """What one client may do, and how much may wait for it."""
 
 import asyncio
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,6 +15,8 @@ from broker.config import Settings
 
 MOST_SHARES = 20_000
 BURST_SECONDS = 2.0  # of its rate that a client may have saved up
+TOO_MUCH = "it sends too much"
+MOST_WAIT_SECONDS = 10.0  # of messages for their turn; the socket of one more is closed
 LONGEST_SECONDS = 60.0  # more than a client may be silent: then it is gone, and takes nothing
 
 
@@ -65,10 +68,18 @@ class Pace:
         return self._saved < 0
 
     def take(self) -> float:
-        """Take one message's worth; how many seconds that message has to wait."""
+        """Take one message's worth; how many seconds that message has to wait.
+
+        Infinitely long where those before it wait for MOST_WAIT_SECONDS already. It takes nothing then:
+        sockets that come, ask and go do not keep waiting whoever comes after them.
+        """
         now = self._now()
-        self._saved = min(self._saved + (now - self._at) * self._rate, self._most) - 1
+        saved = min(self._saved + (now - self._at) * self._rate, self._most)
         self._at = now
+        if -saved > MOST_WAIT_SECONDS * self._rate:
+            self._saved = saved
+            return math.inf
+        self._saved = saved - 1
         return max(-self._saved / self._rate, 0.0)
 
 

@@ -6,6 +6,7 @@ Every override below is a place where python-socketio or python-engineio has no 
 import asyncio
 import json
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -24,7 +25,7 @@ from broker.doors.refusals import ENCODED
 from broker.doors.shares import count_down
 from broker.validation import is_storable
 from notifications.fanout import FanOut
-from notifications.limits import Limits, Outbox, Pace, Share, Shares
+from notifications.limits import TOO_MUCH, Limits, Outbox, Pace, Share, Shares
 from notifications.websocket import PROTOCOL_ERROR, SOCKETIO_TYPES, WebSocket
 
 ROOT = "/"  # the only namespace there is
@@ -274,7 +275,11 @@ class SocketServer(socketio.AsyncServer):
 
     async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
         if eio_sid not in self.eio.websockets and (pace := self._paces.get(eio_sid)) is not None:
-            await asyncio.sleep(max(pace.take(), self.eio.share_of(eio_sid).pace.take()))
+            seconds = max(pace.take(), self.eio.share_of(eio_sid).pace.take())
+            if math.isinf(seconds):
+                await self.eio.hang_up(eio_sid, TOO_MUCH)
+                return
+            await asyncio.sleep(seconds)
         try:
             await super()._handle_eio_message(eio_sid, data)
         except Malformed as error:

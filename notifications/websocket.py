@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import struct
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,7 +11,7 @@ from typing import Any
 from aiohttp import WSCloseCode, WSMsgType, web
 from engineio.async_drivers.aiohttp import WebSocket as LibraryWebSocket
 
-from notifications.limits import Backlog, Limits, Outbox, Pace, Share
+from notifications.limits import TOO_MUCH, Backlog, Limits, Outbox, Pace, Share
 
 _log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class WebSocket(LibraryWebSocket):
         self.flush()
         if self._pace.is_exceeded or self._share.pace.is_exceeded:
             # aiohttp would wait for the answer to its close frame, and meanwhile read all of a flood.
-            self.hang_up("it sends too much", WSCloseCode.POLICY_VIOLATION)
+            self.hang_up(TOO_MUCH, WSCloseCode.POLICY_VIOLATION)
         await super().close()
 
     async def wait(self) -> str | None:
@@ -137,6 +138,9 @@ class WebSocket(LibraryWebSocket):
             message = await self._sock.receive()
             seconds = max(self._pace.take(), self._share.pace.take())
             if seconds > 0 and message.type in _SENT_BY_CLIENTS:
+                if math.isinf(seconds):
+                    self.hang_up(TOO_MUCH, WSCloseCode.POLICY_VIOLATION)
+                    return None
                 await asyncio.sleep(seconds)
             match message.type:
                 case WSMsgType.TEXT:
