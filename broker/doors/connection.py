@@ -74,6 +74,7 @@ class Connection(RequestHandler):
         self.stuck_since: float | None = None  # since when the kernel takes no more of an answer
         self._line: asyncio.Transport | None = None  # what is left of it while it lingers
         self._left_to_linger = LINGER_BYTES
+        self._end_of_lingering: asyncio.TimerHandle | None = None
         self._ended = False  # whether the client has said that it sends nothing more
 
     @property
@@ -91,6 +92,9 @@ class Connection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.stuck_since = None
+        if self._end_of_lingering is not None:
+            # Or it would hold all of this until its time: megabytes, of a thousand clients a second.
+            self._end_of_lingering.cancel()
         self.door.leave(self)
         super().connection_lost(exc)
 
@@ -191,4 +195,4 @@ class Connection(RequestHandler):
             line.close()
             return
         line.write_eof()
-        self._loop.call_later(LINGER_SECONDS, line.close)
+        self._end_of_lingering = self._loop.call_later(LINGER_SECONDS, line.close)
