@@ -194,9 +194,8 @@ class JsonServer(ProviderCollector, SharedExtension):
         """
         headers = incoming.message.headers
         most = AUTH_BODY_BYTES if path.startswith(AUTH) else BODY_BYTES
-        too_large = Refusal(413, f"The body is too large: {most // 1024} KiB at most")
         if int(headers.get("Content-Length", 0)) > most:
-            raise too_large
+            raise _too_large(most)
         incoming.invite()
         payload = incoming.payload
         pieces: list[bytes] = []
@@ -207,14 +206,16 @@ class JsonServer(ProviderCollector, SharedExtension):
                     pieces.append(await payload.readany())
                     size += len(pieces[-1])
                     if size > most:
-                        raise too_large
+                        raise _too_large(most)
         except TimeoutError:
             raise Refusal(408) from None
         except (RequestPayloadError, ConnectionError):
             raise Invalid(CUT_SHORT, {"body": "did not arrive whole"}) from None
-        except Refusal:
-            raise too_large from None
         return b"".join(pieces)
+
+
+def _too_large(most: int) -> Refusal:
+    return Refusal(413, f"The body is too large: {most // 1024} KiB at most")
 
 
 class Incoming:

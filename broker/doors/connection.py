@@ -97,6 +97,7 @@ class Connection(RequestHandler):
             self._end_of_lingering.cancel()
         self.door.leave(self)
         super().connection_lost(exc)
+        self.framing.forget()
 
     def data_received(self, data: bytes) -> None:
         if self._line is not None:

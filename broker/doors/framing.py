@@ -132,6 +132,17 @@ class Framing:
         self.is_over = True
         self._break_off(RequestPayloadError("the connection ended"))
 
+    def forget(self) -> None:
+        """The connection is gone: let go of the parser, which knows it, and of what has arrived of a body.
+
+        Otherwise they would keep each other until a full collection, and a crowd of bodies with them.
+        """
+        self.is_over = True
+        self._rest = self._head = b""
+        self._payload = EMPTY_PAYLOAD
+        self._parser = None
+        self.pause_reading = self.message_consumed = self.set_upgraded = _nothing
+
     def _feed(self, data: bytes) -> tuple[Any, bool, bytes]:
         if self.is_over:
             return (), False, b""
@@ -204,6 +215,10 @@ class Framing:
     def _break_off(self, error: Exception) -> None:
         if self.is_in_body:
             self._payload.set_exception(error)
+
+
+def _nothing(*_: Any) -> None:
+    """What a parser has to do for a connection that is gone."""
 
 
 def refused(refusal: Refusal) -> Any:
