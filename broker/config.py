@@ -61,6 +61,7 @@ class Settings(BaseModel):
     GATEWAY_CONNECTIONS: Annotated[int, Field(ge=1, le=100_000)] = 1000
     GATEWAY_ADDRESS_CONNECTIONS: Annotated[int, Field(ge=1, le=100_000)] = 250
     GATEWAY_ADDRESS_REQUESTS: Annotated[int, Field(ge=1, le=100_000)] = 100
+    GATEWAY_ADDRESS_CONCURRENCY: Annotated[int, Field(ge=1, le=100_000)] = 8
     GATEWAY_ORIGINS: Text = ""
     GATEWAY_HEADERS_TIMEOUT: Seconds = 10
     GATEWAY_BODY_TIMEOUT: Seconds = 10

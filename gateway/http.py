@@ -1,7 +1,6 @@
 """The entrypoint of HTTP under Nameko, `@http`."""
 
 import logging
-import time
 from typing import Any
 
 from nameko.containers import WorkerContext
@@ -9,7 +8,6 @@ from nameko.web.handlers import HttpRequestHandler
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
-from broker import config
 from broker.calls import ANSWER_BY
 from broker.doors.refusals import Refusal
 from broker.errors import PlatformError
@@ -30,7 +28,6 @@ class JsonRequestHandler(HttpRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._kind = Kind.of(self.method, self.url)
-        self._seconds = config.settings(self.container.config).RPC_TIMEOUT
 
     def stop(self) -> None:
         # Nameko stops entrypoints and then what these work with. The server would come last, so requests
@@ -61,7 +58,7 @@ class JsonRequestHandler(HttpRequestHandler):
     def _service(self, request: Request, args: Any, kwargs: Any) -> Any:
         """The service with all that its methods need, as Nameko makes one for each of its workers."""
         service = self.container.service_cls()
-        data = {"request_id": request.request_id, ANSWER_BY: time.monotonic() + self._seconds}
+        data = {"request_id": request.request_id, ANSWER_BY: request.answer_by}
         context = WorkerContext(self.container, service, self, args, kwargs, data=data)
         for provider in self.container.dependencies:
             setattr(service, provider.attr_name, provider.get_dependency(context))

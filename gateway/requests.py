@@ -1,5 +1,6 @@
 """Requests, as the routes see them."""
 
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ class Request(RequestWithoutInput):
 
     path_values: dict[str, Any]
     raw_body = b""
+    answer_by = math.inf  # when nobody waits for the answer any longer: time.monotonic()
     identity: Identity | None = None  # whom its token speaks for, once somebody has looked
 
     @cached_property

@@ -14,6 +14,7 @@ from aiohttp.web_protocol import RequestPayloadError
 from eventlet.hubs import get_hub
 from nameko.extensions import DependencyProvider, ProviderCollector, SharedExtension
 from werkzeug.routing import Map
+from werkzeug.wrappers import Response
 
 from broker import config, hub
 from broker.doors import files
@@ -22,10 +23,11 @@ from broker.doors.clients import client_address
 from broker.doors.door import Bounds, Door, Patience
 from broker.doors.origins import Origins
 from broker.doors.refusals import CUT_SHORT, Refusal
-from broker.errors import Invalid
+from broker.errors import Invalid, ServiceUnavailable
 from gateway.access_log import AccessLog
 from gateway.application import JsonApplication
 from gateway.bridge import in_greenlet
+from gateway.places import Places
 from gateway.requests import Request
 from gateway.responses import failure
 from gateway.throttles import Throttles
@@ -72,6 +74,7 @@ class JsonServer(ProviderCollector, SharedExtension):
         )
         self._origins = Origins(settings.gateway_origins)
         self._access_log = AccessLog(settings.GATEWAY_LOG_RATE)
+        self._places = Places(settings.GATEWAY_ADDRESS_CONCURRENCY)
         self._door = Door(
             Patience(
                 settings.GATEWAY_HEADERS_TIMEOUT, settings.GATEWAY_SEND_TIMEOUT, settings.GATEWAY_IDLE_TIMEOUT
@@ -168,11 +171,20 @@ class JsonServer(ProviderCollector, SharedExtension):
                 if incoming.payload is not EMPTY_PAYLOAD:
                     # Before anything else, so that whoever answers never waits for the client.
                     request.raw_body = await self._body(incoming, request.path)
-                response = await in_greenlet(self._application, request)
-        except (Refusal, Invalid) as error:
+                response = await self._worked_on(request)
+        except (Refusal, Invalid, ServiceUnavailable) as error:
             response = failure(error, request.request_id)
         self._access_log.tell(request, response.status_code, began)
         return Answer(response.status_code, self._application.headers(request, response), response.get_data())
+
+    async def _worked_on(self, request: Request) -> Response:
+        """The answer, in time: what a request waits for others of its client counts as well."""
+        request.answer_by = time.monotonic() + self._settings.RPC_TIMEOUT
+        if request.path.startswith(HEALTH):
+            return await in_greenlet(self._application, request)
+        until = asyncio.get_running_loop().time() + self._settings.RPC_TIMEOUT
+        async with self._places.of(request.client_address, until):
+            return await in_greenlet(self._application, request)
 
     @contextmanager
     def _share(self, request: Request) -> Iterator[None]:

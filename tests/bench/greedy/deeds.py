@@ -260,10 +260,10 @@ def _posted(path: str, body: dict[str, Any]) -> Ask:
 
 
 DEEDS: dict[str, Deed] = {
-    "one-letter words": asking(one_letter_words, 8),
-    "odd queries": asking(odd_queries, 8),
+    "one-letter words": asking(one_letter_words, 40),
+    "odd queries": asking(odd_queries, 40),
     "logins": asking(logins, 40),
-    "pages": asking(pages, 8),
+    "pages": asking(pages, 40),
     "idle at the gateway": holding(lambda target: target.gateway_port, 1000, WHOLE_REQUEST),
     "half a request": holding(lambda target: target.gateway_port, 1000, HALF_A_REQUEST),
     "idle at the notifier": holding(lambda target: target.notifier_port, 1500, WHOLE_REQUEST),
