@@ -20,7 +20,7 @@ from broker.errors import ServiceUnavailable
 TOO_MANY = "Too many people are signing in; try again soon"
 HASH_WAIT_SECONDS = 2.0
 WAITING_FOR_EACH_CORE = 4  # one more is refused at once
-POLITENESS = 10  # how much further back than all else the threads that hash stand (see nice(1))
+POLITENESS = 5  # how much further back than all else the threads that hash stand (see nice(1))
 
 
 class ScryptHasher:

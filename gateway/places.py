@@ -1,12 +1,11 @@
 """Requests that are worked on: so many of one client's at a time, while its others wait in line.
 
 Whoever is behind the gateway works on a bounded number of requests. Without this a client that sends a
-hundred at once would have everybody else wait for all of them.
+hundred at once would have everybody else wait for all of them, and one that does not read would have us keep the
+answers.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from broker.errors import ServiceUnavailable
 
@@ -24,11 +23,10 @@ class Places:
         """How many clients have a request here."""
         return len(self._clients)
 
-    @asynccontextmanager
-    async def of(self, client: str, until: float) -> AsyncIterator[None]:
-        """The `with` runs once one of the client's places is free.
+    async def enter(self, client: str, until: float) -> None:
+        """Returns once one of the client's places is free and taken; `leave` gives it back.
 
-        Raises ServiceUnavailable where none is by `until`, a time of the event loop.
+        Raises ServiceUnavailable where none is free by `until`, a time of the event loop.
         """
         here = self._clients.get(client)
         if here is None:
@@ -36,21 +34,26 @@ class Places:
         here.requests += 1
         try:
             if here.places.locked():
-                try:
-                    async with asyncio.timeout_at(until):
-                        await here.places.acquire()
-                except TimeoutError:
-                    raise ServiceUnavailable(BUSY) from None
+                async with asyncio.timeout_at(until):
+                    await here.places.acquire()
             else:
                 await here.places.acquire()
-            try:
-                yield
-            finally:
-                here.places.release()
-        finally:
-            here.requests -= 1
-            if not here.requests:
-                del self._clients[client]
+        except BaseException as error:
+            self._forget(client, here)
+            if isinstance(error, TimeoutError):
+                raise ServiceUnavailable(BUSY) from None
+            raise
+
+    def leave(self, client: str) -> None:
+        """One of the client's requests is done with, and its answer sent."""
+        here = self._clients[client]
+        here.places.release()
+        self._forget(client, here)
+
+    def _forget(self, client: str, here: "_Client") -> None:
+        here.requests -= 1
+        if not here.requests:
+            del self._clients[client]
 
 
 class _Client:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import eventlet
@@ -14,7 +15,6 @@ from aiohttp.web_protocol import RequestPayloadError
 from eventlet.hubs import get_hub
 from nameko.extensions import DependencyProvider, ProviderCollector, SharedExtension
 from werkzeug.routing import Map
-from werkzeug.wrappers import Response
 
 from broker import config, hub
 from broker.doors import files
@@ -171,20 +171,23 @@ class JsonServer(ProviderCollector, SharedExtension):
                 if incoming.payload is not EMPTY_PAYLOAD:
                     # Before anything else, so that whoever answers never waits for the client.
                     request.raw_body = await self._body(incoming, request.path)
-                response = await self._worked_on(request)
+                await self._take_place(incoming, request)
+                response = await in_greenlet(self._application, request)
         except (Refusal, Invalid, ServiceUnavailable) as error:
             response = failure(error, request.request_id)
         self._access_log.tell(request, response.status_code, began)
         return Answer(response.status_code, self._application.headers(request, response), response.get_data())
 
-    async def _worked_on(self, request: Request) -> Response:
-        """The answer, in time: what a request waits for others of its client counts as well."""
+    async def _take_place(self, incoming: "Incoming", request: Request) -> None:
+        """Wait for a place among what is worked on of this client; it is free again when the answer is sent.
+
+        Raises ServiceUnavailable where that takes as long as an answer may.
+        """
         request.answer_by = time.monotonic() + self._settings.RPC_TIMEOUT
-        if request.path.startswith(HEALTH):
-            return await in_greenlet(self._application, request)
-        until = asyncio.get_running_loop().time() + self._settings.RPC_TIMEOUT
-        async with self._places.of(request.client_address, until):
-            return await in_greenlet(self._application, request)
+        if not request.path.startswith(HEALTH):
+            until = asyncio.get_running_loop().time() + self._settings.RPC_TIMEOUT
+            await self._places.enter(request.client_address, until)
+            incoming.protocol.afterwards = partial(self._places.leave, request.client_address)
 
     @contextmanager
     def _share(self, request: Request) -> Iterator[None]:

@@ -8,6 +8,7 @@ import logging
 import socket
 import struct
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -71,6 +72,7 @@ class Connection(RequestHandler):
         self.refusal = refusal
         self.since = time.monotonic()  # since when nothing has been asked
         self.asked = False  # whether anything was, ever
+        self.afterwards: Callable[[], None] | None = None  # once the answer that is made now is sent, or lost
         self.stuck_since: float | None = None  # since when the kernel takes no more of an answer
         self._line: asyncio.Transport | None = None  # what is left of it while it lingers
         self._left_to_linger = LINGER_BYTES
@@ -139,6 +141,9 @@ class Connection(RequestHandler):
         finally:
             self.since = time.monotonic()
             self.door.shares.rest(self)
+            if self.afterwards is not None:
+                self.afterwards()
+                self.afterwards = None
 
     async def finish_response(self, request: Any, resp: Any, start_time: Any) -> tuple[Any, bool]:
         nothing_follows = self._ended or self.framing.is_over or self.door.stopping

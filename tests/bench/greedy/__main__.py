@@ -6,8 +6,8 @@ read, sign in, open new connections, join a room and talk in it, some 23 request
 themselves, then beside one greedy client (127.0.0.2, in a process of its own, at nice 10, since all share
 the machine), then by themselves again. A kind has held where the 99th percentile of each of their activities
 was under 500 ms or at most twice that of before, none of them was refused or cut off, and the platform's
-processes took 50 MiB more at the most than they ever did before it came. Times are p50/p99 in milliseconds, before → during → after. Progress
-goes to stderr, the table to stdout; exit 1 where a kind has not held.
+processes took 50 MiB more at the most than they ever did before it came. Times are p50/p99 in milliseconds,
+before → during → after. Progress goes to stderr, the table to stdout; exit 1 where a kind has not held.
 """
 
 from __future__ import annotations

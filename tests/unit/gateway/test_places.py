@@ -14,9 +14,10 @@ def test_of_one_client_so_many_are_worked_on_and_others_do_not_wait_for_the_rest
         until = asyncio.get_running_loop().time() + 5
 
         async def work(client: str, name: str) -> None:
-            async with places.of(client, until):
-                at_work.append(name)
-                await goes_on.wait()
+            await places.enter(client, until)
+            at_work.append(name)
+            await goes_on.wait()
+            places.leave(client)
 
         async with asyncio.TaskGroup() as group:
             for number in range(4):
@@ -33,34 +34,19 @@ def test_of_one_client_so_many_are_worked_on_and_others_do_not_wait_for_the_rest
 
 def test_one_that_waits_for_too_long_is_refused_and_takes_no_place() -> None:
     async def scenario() -> None:
-        places, goes_on = Places(1), asyncio.Event()
-        now = asyncio.get_running_loop().time()
-
-        async def work() -> None:
-            async with places.of("greedy", now + 5):
-                await goes_on.wait()
-
-        working = asyncio.create_task(work())
-        await asyncio.sleep(0)
-        with pytest.raises(ServiceUnavailable):
-            async with places.of("greedy", now + 0.02):
-                pass
-        goes_on.set()
-        await working
-        assert len(places) == 0
-        async with places.of("greedy", now):
-            assert len(places) == 1
-
-    asyncio.run(scenario())
-
-
-def test_work_that_fails_leaves_its_place() -> None:
-    async def scenario() -> None:
         places = Places(1)
-        for _ in range(3):
-            with pytest.raises(ZeroDivisionError):
-                async with places.of("greedy", 0.0):
-                    raise ZeroDivisionError
+        now = asyncio.get_running_loop().time()
+        await places.enter("greedy", now + 5)
+        with pytest.raises(ServiceUnavailable):
+            await places.enter("greedy", now + 0.02)
+        waiting = asyncio.create_task(places.enter("greedy", now + 5))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        places.leave("greedy")
         assert len(places) == 0
+        await places.enter("greedy", now)
+        assert len(places) == 1
 
     asyncio.run(scenario())
