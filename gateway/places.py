@@ -1,8 +1,8 @@
 """Requests that are worked on: so many of one client's at a time, while its others wait in line.
 
 Whoever is behind the gateway works on a bounded number of requests. Without this a client that sends a
-hundred at once would have everybody else wait for all of them, and one that does not read would have us keep the
-answers.
+hundred at once would have everybody else wait for all of them, and one that does not read would have us keep
+the answers.
 """
 
 import asyncio

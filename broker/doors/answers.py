@@ -55,7 +55,11 @@ class Answer:
             head.append("Connection: keep-alive\r\n")
         head.append("\r\n")
         data = "".join(head).encode("latin-1")
-        transport.write(data if message.method == "HEAD" or not self._has_body else data + self._body)
+        if self._has_body and message.method != "HEAD":
+            data += self._body
+        self._body = b""  # aiohttp keeps the answer until the connection's next one
+        transport.write(data)
+        del data
         if protocol.writing_paused:
             await protocol._drain_helper()
 
