@@ -2,12 +2,26 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from auth import names
 from broker import addresses, text
-from broker.validation import Body
+from broker.validation import MAX_ID, Body
 
+MOST_ACCOUNT = 200  # characters of what an operator calls an account
+
+
+def _account(account: object) -> object:
+    if isinstance(account, bool) or not isinstance(account, str | int):
+        raise ValueError("must be a username or an id")
+    if isinstance(account, str) and not 1 <= len(account) <= MOST_ACCOUNT:
+        raise ValueError(f"must have 1 to {MOST_ACCOUNT} characters")
+    if isinstance(account, int) and not 1 <= account <= MAX_ID:
+        raise ValueError(f"must be a whole number from 1 to {MAX_ID}")
+    return account
+
+
+Account = Annotated[str | int, BeforeValidator(_account)]
 Username = Annotated[str, AfterValidator(names.username)]
 Email = Annotated[str, AfterValidator(addresses.email)]
 # As NIST SP 800-63B asks: a least length and no rules of composition; the upper bound spares the hash.

@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import Any, Literal, Protocol
 
 import jwt
 from cryptography.hazmat.primitives import serialization
@@ -16,7 +16,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from broker import text
 from broker.tokens import ALGORITHM, AUDIENCE, ISSUER, TOKEN_TYPE
 
-ROLES: Final = ("user", "moderator", "admin")
+Role = Literal["user", "moderator", "admin"]
 # Keys stay published this much longer than the last token they signed lives.
 RETIREMENT_MARGIN = timedelta(minutes=5)
 

@@ -172,9 +172,7 @@ def delete_account(
         outbox.record(session, UserDeleted(version=user.version + 1, user=_reference(user)), write.now)
 
 
-def set_role(transaction: Transaction, user: str | int, role: str, write: Write) -> dict[str, Any]:
-    if role not in domain.ROLES:
-        raise Invalid(errors={"role": f"must be one of {', '.join(domain.ROLES)}"})
+def set_role(transaction: Transaction, user: str | int, role: domain.Role, write: Write) -> dict[str, Any]:
     with transaction() as session:
         if earlier := write.claim(session):
             return _profile_again(session, earlier)
@@ -317,12 +315,12 @@ def _check_unchanged(user: Row[Any], password_hash: str) -> None:
 
 def _meant(session: Session, user: str | int) -> Row[Any]:
     """The one account that an operator means by a username, an id or `id:<id>`. Raises NotFound, and Invalid
-    where it may be several."""
+    where it may be several, or none can be."""
     if isinstance(user, str) and user.removeprefix("id:").isdecimal() and user.startswith("id:"):
         user = int(user.removeprefix("id:"))
     if isinstance(user, int):
         return _known(storage.user_by_id(session, check_id(user, "user"), lock=True))
-    if not isinstance(user, str) or not is_storable(user):
+    if not is_storable(user):
         raise Invalid(errors={"user": "must be a username or an id"})
     found = storage.users_by_username(session, user)
     if len(found) > 1:

@@ -4,15 +4,16 @@ from typing import Any
 
 from nameko.timer import timer
 
-from auth import commands, handlers
+from auth import commands, domain, handlers
 from auth.providers import Passwords, Tokens
 from broker import database, outbox
+from broker.arguments import checked
 from broker.clock import Clock
 from broker.database import Database
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
-from broker.validation import check_id, parse
+from broker.validation import Fields, Id, Key, Plain, parse
 
 
 class AuthService:
@@ -32,7 +33,8 @@ class AuthService:
     now = Clock()
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
-    def register(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
+    @checked
+    def register(self, fields: Fields, idempotency_key: Key | None = None) -> dict[str, Any]:
         """Open an account from `{username, email, password, confirm_password}`; answers its profile.
 
         A repetition is answered with `{id}` alone once the account is gone.
@@ -43,7 +45,8 @@ class AuthService:
         return handlers.register(self.transaction, self.passwords, command, write)
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
-    def login(self, fields: dict[str, Any], idempotency_key: str | None = None) -> dict[str, Any]:
+    @checked
+    def login(self, fields: Fields, idempotency_key: Key | None = None) -> dict[str, Any]:
         """Start a session from `{email, password}`.
 
         Answers `{access_token, token_type, expires_in (seconds), user (the username)}`. A repetition gets the
@@ -55,47 +58,53 @@ class AuthService:
         return handlers.login(self.transaction, self.passwords, self.tokens, command, write)
 
     @rpc
-    def logout(self, user_id: int, session: str, idempotency_key: str | None = None) -> None:
+    @checked
+    def logout(self, user_id: Id, session: Plain, idempotency_key: Key | None = None) -> None:
         """End one session: its tokens are refused everywhere from then on. Raises NotFound (user)."""
-        write = self.writes.asked(idempotency_key, check_id(user_id), session)
+        write = self.writes.asked(idempotency_key, user_id, session)
         handlers.logout(self.transaction, user_id, session, write)
 
     @rpc
-    def profile(self, user_id: int) -> dict[str, Any]:
+    @checked
+    def profile(self, user_id: Id) -> dict[str, Any]:
         """`{id, username, email, role, joined}`, for the user alone. Raises NotFound."""
-        return handlers.profile(self.transaction, check_id(user_id))
+        return handlers.profile(self.transaction, user_id)
 
     @rpc
-    def public_profile(self, user_id: int) -> dict[str, Any]:
+    @checked
+    def public_profile(self, user_id: Id) -> dict[str, Any]:
         """`{id, username, joined}`, for everyone. Raises NotFound."""
-        return handlers.public_profile(self.transaction, check_id(user_id))
+        return handlers.public_profile(self.transaction, user_id)
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
+    @checked
     def update_profile(
-        self, user_id: int, session: str, fields: dict[str, Any], idempotency_key: str | None = None
+        self, user_id: Id, session: Plain, fields: Fields, idempotency_key: Key | None = None
     ) -> dict[str, Any]:
         """Change any of `{username, email, password}`, with `current_password`; answers the profile.
 
         A new password ends every session but `session`. Raises Invalid and NotFound.
         """
         command = parse(commands.UpdateProfile, fields)
-        write = self.writes.asked(idempotency_key, check_id(user_id), session, fields)
+        write = self.writes.asked(idempotency_key, user_id, session, fields)
         return handlers.update_profile(self.transaction, self.passwords, user_id, session, command, write)
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
-    def delete_account(
-        self, user_id: int, fields: dict[str, Any], idempotency_key: str | None = None
-    ) -> None:
+    @checked
+    def delete_account(self, user_id: Id, fields: Fields, idempotency_key: Key | None = None) -> None:
         """Close an account and end its sessions; its reviews stay, unsigned. `fields`: `{current_password}`.
 
         Raises Invalid and NotFound.
         """
         command = parse(commands.DeleteAccount, fields)
-        write = self.writes.asked(idempotency_key, check_id(user_id))
+        write = self.writes.asked(idempotency_key, user_id)
         handlers.delete_account(self.transaction, self.passwords, user_id, command, write)
 
     @rpc
-    def set_role(self, user: str | int, role: str, idempotency_key: str | None = None) -> dict[str, Any]:
+    @checked
+    def set_role(
+        self, user: commands.Account, role: domain.Role, idempotency_key: Key | None = None
+    ) -> dict[str, Any]:
         """Make a user `user`, `moderator` or `admin`, at once and everywhere; answers the profile.
 
         `user` is a username, or an id where several accounts have the name (see `collisions`). For operators.
@@ -116,7 +125,8 @@ class AuthService:
         return handlers.collisions(self.transaction)
 
     @rpc
-    def rotate_keys(self, idempotency_key: str | None = None) -> str:
+    @checked
+    def rotate_keys(self, idempotency_key: Key | None = None) -> str:
         """Sign with a fresh key from now on; answers its id. For operators.
 
         Tokens that the old key signed stay good until they expire.

@@ -17,11 +17,14 @@ from collections.abc import Mapping
 
 from nameko.exceptions import deserialize_to_instance
 
+MOST_TOLD = 1000  # characters of an error as a text
+
 
 class PlatformError(Exception):
     """A failure that a caller is told of: `message` is one sentence for people.
 
-    `errors` maps a field's name to what is wrong with it; empty where no field is at fault.
+    `errors` maps a field's name to what is wrong with it; empty where no field is at fault. As a text it is
+    the message with what the fields say beyond it: all that a client which does not know the class is shown.
     """
 
     default = "Something went wrong"
@@ -33,7 +36,11 @@ class PlatformError(Exception):
         super().__init__(self.message, self.errors)
 
     def __str__(self) -> str:
-        return self.message
+        reasons = (f"{field} {reason}" for field, reason in self.errors.items())
+        # "Username already exists" needs no second time.
+        told = "; ".join(each for each in reasons if each.lower() != self.message.lower())
+        text = f"{self.message}: {told}" if told else self.message
+        return text if len(text) <= MOST_TOLD else f"{text[: MOST_TOLD - 1]}…"
 
 
 @deserialize_to_instance

@@ -10,7 +10,7 @@ import kombu
 from kombu import Producer
 from nameko.constants import PERSISTENT
 
-from broker import link
+from broker import cloudevents, link
 from broker.events import exchange
 from broker.rpc_client import bounded_connection
 from broker.topology import REVIEW_STREAM, required_queues
@@ -77,6 +77,7 @@ class Outlet:
                 delivery_mode=PERSISTENT,
                 mandatory=bool(queues),
                 message_id=envelope["id"],
+                headers=cloudevents.headers(envelope),
             )
 
     def settle(self) -> set[str]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from itertools import islice
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -17,6 +17,7 @@ from pydantic import (
     TypeAdapter,
     UrlConstraints,
     ValidationError,
+    field_validator,
 )
 
 from broker import text
@@ -35,6 +36,8 @@ MOST_REASONS = 20
 MOST_NAME = 64  # characters of a field's name that are repeated
 MOST_SUGGESTIONS = 5  # unknown names for which one that is known is looked for
 _KEY = re.compile(r"[!-~]{1,255}")
+NO_KEY = "must be 1 to 255 visible ASCII characters"
+NOT_STORABLE = "must not hold NUL or broken characters"
 
 
 class Body(BaseModel):
@@ -47,6 +50,14 @@ class Parameters(BaseModel):
     """Query parameters: everything arrives as a string and is read as what it should be."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: object) -> object:
+        """What comes over RPC is typed, and Python takes true for 1."""
+        if isinstance(value, bool):
+            raise ValueError("must not be true or false")
+        return value
 
 
 def _date(value: object) -> object:
@@ -89,6 +100,18 @@ def _web_address(address: str) -> str:
     return normal
 
 
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError(NOT_STORABLE)
+    return text
+
+
+def _key(text: str) -> str:
+    if not _KEY.fullmatch(text):
+        raise ValueError(NO_KEY)
+    return text
+
+
 # See broker.text: one line, several lines, and what is looked for.
 Line = Annotated[str, AfterValidator(text.line)]
 Paragraphs = Annotated[str, AfterValidator(text.paragraphs)]
@@ -98,6 +121,10 @@ Day = Annotated[date, BeforeValidator(_date)]
 Id = Annotated[int, Field(ge=1, le=MAX_ID)]
 Limit = Annotated[int, Field(ge=1, le=PAGE_MAX)]
 Cursor = Annotated[str, Field(max_length=1000)]
+Fields = dict[str, Any]  # an object, whose fields a model knows
+# A name or an id as it was given out once: no rules but the database's.
+Plain = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_storable)]
+Key = Annotated[str, AfterValidator(_key)]
 
 
 def parse(model: type[Model], data: object) -> Model:
@@ -112,7 +139,7 @@ def parse(model: type[Model], data: object) -> Model:
         raise Invalid(f"There are more than {MOST_FIELDS} fields", {where: f"may have {MOST_FIELDS} fields"})
     broken = [name for name, value in data.items() if isinstance(value, str) and not is_storable(value)]
     if broken:
-        raise _invalid((_shown(name), "must not hold NUL or broken characters") for name in broken)
+        raise _invalid((_shown(name), NOT_STORABLE) for name in broken)
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
@@ -130,7 +157,7 @@ def check_key(value: object, field: str = "idempotency_key") -> str:
     """`value` as the key of a write. Raises Invalid that names `field`."""
     if isinstance(value, str) and _KEY.fullmatch(value):
         return value
-    raise Invalid(errors={field: "must be 1 to 255 visible ASCII characters"})
+    raise Invalid(errors={field: NO_KEY})
 
 
 def is_storable(text: str) -> bool:
@@ -148,6 +175,9 @@ _WORDING = {
     "missing": "is required",
     "extra_forbidden": "is not a known field",
     "string_type": "must be a string",
+    "string_unicode": NOT_STORABLE,
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
     "bool_type": "must be true or false",
     "float_type": "must be a number",
     "int_type": "must be a whole number",
@@ -180,7 +210,8 @@ def _reasons(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[s
             reason = detail["msg"].removeprefix("Value error, ")
         else:
             reason = wording.format(**detail.get("ctx", {}))
-        if detail["type"] == "extra_forbidden" and suggestions < MOST_SUGGESTIONS:
+        is_unknown = detail["type"] == "extra_forbidden" and len(detail["loc"]) == 1
+        if is_unknown and suggestions < MOST_SUGGESTIONS:
             suggestions += 1
             if alike := difflib.get_close_matches(field.lower(), known, 1):
                 reason += f"; did you mean {alike[0]}?"

@@ -15,9 +15,9 @@ from broker.validation import (
     Line,
     Paragraphs,
     Parameters,
+    Plain,
     Sought,
     WebAddress,
-    parse,
 )
 from movies.domain import Actor, genres
 
@@ -156,12 +156,13 @@ class AccountChange(BaseModel):
     user: _Account
 
 
-class _ActorFields(Body):
+class ActorFields(Body):
+    """Who asks, as the caller vouches for it."""
+
     id: Id
-    username: Annotated[str, Field(min_length=1, max_length=100)]
+    username: Annotated[Plain, Field(max_length=100)]
     role: Literal["user", "moderator", "admin"] = "user"
 
 
-def actor(fields: object) -> Actor:
-    """Who asks, from `{id, username, role?}`. Raises Invalid."""
-    return Actor(**parse(_ActorFields, fields).model_dump())
+def actor(fields: ActorFields) -> Actor:
+    return Actor(**fields.model_dump())

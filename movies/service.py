@@ -5,6 +5,7 @@ from typing import Any
 from nameko.timer import timer
 
 from broker import database, outbox
+from broker.arguments import checked
 from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
@@ -13,12 +14,10 @@ from broker.events import Envelope
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
-from broker.validation import check_id, parse
+from broker.validation import Fields, Id, Key, Limit, Plain, parse
 from movies import commands
 from movies.handlers import movies, reviews
 from movies.providers import Cache
-
-Fields = dict[str, Any]
 
 
 class MoviesService:
@@ -41,11 +40,13 @@ class MoviesService:
     now = Clock()
 
     @rpc
-    def get(self, movie_id: int) -> Fields:
+    @checked
+    def get(self, movie_id: Id) -> Fields:
         """One movie. Raises NotFound."""
-        return movies.get(self.transaction, check_id(movie_id))
+        return movies.get(self.transaction, movie_id)
 
     @rpc
+    @checked
     def list_page(self, parameters: Fields) -> Fields:
         """All movies, the newest id last: `{"data": [movie], "next_cursor": str | None}`.
 
@@ -54,11 +55,13 @@ class MoviesService:
         return movies.list_page(self.transaction, parse(commands.Page, parameters))
 
     @rpc
+    @checked
     def popular(self, parameters: Fields) -> Fields:
         """What people review now: `{"data": [movie], "cached": bool}`. `parameters`: `limit` (10)."""
         return movies.popular(self.transaction, self.cache, parse(commands.PopularPage, parameters))
 
     @rpc
+    @checked
     def search(self, parameters: Fields) -> Fields:
         """The movies that fit: `{"data": [movie], "next_cursor": str | None, "cached": bool}`.
 
@@ -68,6 +71,7 @@ class MoviesService:
         return movies.search(self.transaction, self.cache, parse(commands.Search, parameters))
 
     @rpc
+    @checked
     def suggest(self, parameters: Fields) -> list[Fields]:
         """The movies, ten at most, that a title may become as it is typed, the likeliest first.
 
@@ -76,7 +80,8 @@ class MoviesService:
         return movies.suggest(self.transaction, self.cache, parse(commands.Suggest, parameters))
 
     @rpc
-    def create(self, fields: Fields, actor: Fields, idempotency_key: str | None = None) -> int:
+    @checked
+    def create(self, fields: Fields, actor: commands.ActorFields, idempotency_key: Key | None = None) -> int:
         """Add a movie (`title`, and what else a movie has; `rating` is its prior); answers its id."""
         command = parse(commands.CreateMovie, fields)
         who = commands.actor(actor)
@@ -84,20 +89,22 @@ class MoviesService:
         return movies.create(self.transaction, self.cache, command, who, write)
 
     @rpc
+    @checked
     def update(
-        self, movie_id: int, fields: Fields, actor: Fields, idempotency_key: str | None = None
+        self, movie_id: Id, fields: Fields, actor: commands.ActorFields, idempotency_key: Key | None = None
     ) -> None:
         """Change any of a movie's fields. Raises NotFound; Forbidden unless the actor's own, or staff."""
         command = parse(commands.UpdateMovie, fields)
         who = commands.actor(actor)
-        write = self.writes.asked(idempotency_key, who.id, check_id(movie_id), fields)
+        write = self.writes.asked(idempotency_key, who.id, movie_id, fields)
         movies.update(self.transaction, self.cache, movie_id, command, who, write)
 
     @rpc
-    def delete(self, movie_id: int, actor: Fields, idempotency_key: str | None = None) -> None:
+    @checked
+    def delete(self, movie_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None) -> None:
         """Delete a movie with its reviews. Raises NotFound, and Forbidden as `update` does."""
         who = commands.actor(actor)
-        write = self.writes.asked(idempotency_key, who.id, check_id(movie_id))
+        write = self.writes.asked(idempotency_key, who.id, movie_id)
         movies.delete(self.transaction, self.cache, movie_id, who, write)
 
     @rpc
@@ -106,8 +113,9 @@ class MoviesService:
         self.cache.clear()
 
     @rpc
+    @checked
     def create_review(
-        self, movie_id: int, fields: Fields, actor: Fields, idempotency_key: str | None = None
+        self, movie_id: Id, fields: Fields, actor: commands.ActorFields, idempotency_key: Key | None = None
     ) -> int:
         """Review a movie: `{title, rating (1 to 10 in halves), body?, spoiler?}`; answers the review's id.
 
@@ -115,66 +123,77 @@ class MoviesService:
         """
         command = parse(commands.CreateReview, fields)
         who = commands.actor(actor)
-        write = self.writes.asked(idempotency_key, who.id, check_id(movie_id), fields)
+        write = self.writes.asked(idempotency_key, who.id, movie_id, fields)
         return reviews.create(self.transaction, self.cache, movie_id, command, who, write)
 
     @rpc
+    @checked
     def update_review(
-        self, review_id: int, fields: Fields, actor: Fields, idempotency_key: str | None = None
+        self, review_id: Id, fields: Fields, actor: commands.ActorFields, idempotency_key: Key | None = None
     ) -> None:
         """Change any of a review's fields. Raises NotFound, and Forbidden for another's."""
         command = parse(commands.UpdateReview, fields)
         who = commands.actor(actor)
-        write = self.writes.asked(idempotency_key, who.id, check_id(review_id), fields)
+        write = self.writes.asked(idempotency_key, who.id, review_id, fields)
         reviews.update(self.transaction, self.cache, review_id, command, who, write)
 
     @rpc
-    def delete_review(self, review_id: int, actor: Fields, idempotency_key: str | None = None) -> None:
+    @checked
+    def delete_review(
+        self, review_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None
+    ) -> None:
         """Delete a review. Raises NotFound, and Forbidden for another's, unless the actor is staff."""
         who = commands.actor(actor)
-        write = self.writes.asked(idempotency_key, who.id, check_id(review_id))
+        write = self.writes.asked(idempotency_key, who.id, review_id)
         reviews.delete(self.transaction, self.cache, review_id, who, write)
 
     @rpc
-    def get_review(self, review_id: int) -> Fields:
+    @checked
+    def get_review(self, review_id: Id) -> Fields:
         """One review. Raises NotFound."""
-        return reviews.get(self.transaction, check_id(review_id))
+        return reviews.get(self.transaction, review_id)
 
     @rpc
-    def reviews_of_movie(self, movie_id: int, parameters: Fields) -> Fields:
+    @checked
+    def reviews_of_movie(self, movie_id: Id, parameters: Fields) -> Fields:
         """A movie's reviews: `{"data": [review], "next_cursor": str | None}`. Raises NotFound.
 
         `parameters`: `sort` (newest, highest, lowest or likes), `limit` (100), `cursor`.
         """
-        return reviews.of_movie(self.transaction, check_id(movie_id), parse(commands.ReviewPage, parameters))
+        return reviews.of_movie(self.transaction, movie_id, parse(commands.ReviewPage, parameters))
 
     @rpc
-    def reviews_of_user(self, user_id: int, parameters: Fields) -> Fields:
+    @checked
+    def reviews_of_user(self, user_id: Id, parameters: Fields) -> Fields:
         """A user's reviews, the newest first, in the form of `reviews_of_movie`."""
-        return reviews.of_user(self.transaction, check_id(user_id), parse(commands.Page, parameters))
+        return reviews.of_user(self.transaction, user_id, parse(commands.Page, parameters))
 
     @rpc
-    def count_reviews_of_user(self, user_id: int) -> int:
+    @checked
+    def count_reviews_of_user(self, user_id: Id) -> int:
         """How many reviews a user has written."""
-        return reviews.count_of_user(self.transaction, check_id(user_id))
+        return reviews.count_of_user(self.transaction, user_id)
 
     @rpc
-    def ratings(self, movie_id: int) -> dict[str, int]:
+    @checked
+    def ratings(self, movie_id: Id) -> dict[str, int]:
         """How many reviews gave 1 to 10 (half points rounded up), by rating. Raises NotFound."""
-        return reviews.ratings(self.transaction, check_id(movie_id))
+        return reviews.ratings(self.transaction, movie_id)
 
     @rpc
-    def like(self, review_id: int, actor: Fields, idempotency_key: str | None = None) -> int:
+    @checked
+    def like(self, review_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None) -> int:
         """Like a review, once however often; answers its likes. Raises NotFound; Forbidden for one's own."""
         who = commands.actor(actor)
-        write = self.writes.asked(idempotency_key, who.id, check_id(review_id))
+        write = self.writes.asked(idempotency_key, who.id, review_id)
         return reviews.like(self.transaction, review_id, who, write, wanted=True)
 
     @rpc
-    def unlike(self, review_id: int, actor: Fields, idempotency_key: str | None = None) -> int:
+    @checked
+    def unlike(self, review_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None) -> int:
         """Take a like back; answers the likes. Raises as `like` does."""
         who = commands.actor(actor)
-        write = self.writes.asked(idempotency_key, who.id, check_id(review_id))
+        write = self.writes.asked(idempotency_key, who.id, review_id)
         return reviews.like(self.transaction, review_id, who, write, wanted=False)
 
     @rpc
@@ -183,7 +202,8 @@ class MoviesService:
         return database.status(self.transaction)
 
     @rpc
-    def dead_letters(self, limit: int = 100) -> list[Fields]:
+    @checked
+    def dead_letters(self, limit: Limit = 100) -> list[Fields]:
         """The events that could not be handled, the oldest first; they stay where they are. For operators.
 
         `{"id", "queue", "error", "attempts", "died_at", "event"}` each. `limit`: 1 to 1,000.
@@ -191,12 +211,14 @@ class MoviesService:
         return self.dead.listed(limit)
 
     @rpc
-    def replay_dead_letters(self, event_id: str | None = None) -> int:
+    @checked
+    def replay_dead_letters(self, event_id: Plain | None = None) -> int:
         """Handle dead letters again, all or the one with this id; answers how many. For operators."""
         return self.dead.replay(event_id)
 
     @rpc
-    def discard_dead_letters(self, event_id: str) -> int:
+    @checked
+    def discard_dead_letters(self, event_id: Plain) -> int:
         """Forget the dead letters with this id; answers how many there were. For operators."""
         return self.dead.discard(event_id)
 

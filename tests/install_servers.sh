@@ -7,8 +7,8 @@ usage() {
 Usage: tests/install_servers.sh [--help]
 
 Installs, from the packages of Debian or Ubuntu and as root, what the test suite
-needs and this machine lacks: RabbitMQ, Redis, PostgreSQL, docker-compose, curl,
-Node.js and npm. Does nothing, and says nothing, if nothing is missing. No
+needs and this machine lacks: RabbitMQ, Redis, PostgreSQL, amqp-tools,
+docker-compose, curl, Node.js and npm. Does nothing, and says nothing, if nothing is missing. No
 service is started.
 
 A server that the environment gives is not needed:
@@ -50,6 +50,7 @@ is_installed() {
             on_path docker-compose || { on_path docker && docker compose version >/dev/null 2>&1; }
             ;;
         nodejs) on_path node ;;
+        amqp-tools) on_path amqp-consume ;;
         *) on_path "$1" ;;
     esac
 }
@@ -57,7 +58,7 @@ is_installed() {
 # The Debian packages of what is needed and not there, one a line.
 missing_packages() {
     local package
-    local needed=(curl docker-compose nodejs npm)
+    local needed=(amqp-tools curl docker-compose nodejs npm)
     [[ -n ${AMQP_URI:-} ]] || needed+=(rabbitmq-server)
     [[ -n ${REDIS_URL:-} ]] || needed+=(redis-server)
     [[ -n ${TEST_POSTGRES_URL:-} ]] || needed+=(postgresql)

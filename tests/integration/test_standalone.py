@@ -6,14 +6,18 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.bench.idle import Usage
 from tests.clients import Api, sign_in, sign_up
 from tests.platforms import Embedded, wait_until_ready
 from tests.processes import Process, free_port, run, wait_until
+
+IDLE_SECONDS = 3
 
 
 class Made(Embedded):
@@ -138,3 +142,11 @@ def test_help_tells_the_commands() -> None:
     shown = run([sys.executable, "standalone.py", "--help"])
     assert shown.returncode == 0
     assert "set-role" in shown.stdout
+
+
+def test_nobody_asks_and_it_hardly_wakes_up(embedded: Embedded) -> None:
+    """It was 216 times a second as long as queues in memory were looked into again and again, and is 17."""
+    assert embedded.process
+    before = Usage.of([embedded.process.pid]).waits
+    time.sleep(IDLE_SECONDS)
+    assert (Usage.of([embedded.process.pid]).waits - before) / IDLE_SECONDS < 60

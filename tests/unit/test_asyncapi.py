@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from broker import events
+from broker import cloudevents, events
 
 Schema = Mapping[str, Any]
 
@@ -23,6 +23,7 @@ TYPES: dict[str, type] = {
     "boolean": bool,
     "null": type(None),
 }
+KEYWORDS = {"type", "format", "description", "properties", "required", "const", "allOf", "$ref"}
 
 
 def concrete(kind: type[events.Event] = events.Event) -> Iterator[type[events.Event]]:
@@ -48,6 +49,27 @@ def test_every_event_has_a_channel_a_message_and_an_operation_and_nothing_else_h
 def test_every_reference_leads_somewhere() -> None:
     for reference in references(DOCUMENT):
         assert resolve({"$ref": reference}, DOCUMENT)
+
+
+def test_a_schema_has_no_keyword_that_is_none() -> None:
+    """As one is that a comma makes of the rest of a description."""
+    assert {keyword for schema in all_schemas() for keyword in schema} == KEYWORDS
+
+
+def test_a_whole_number_has_64_bits() -> None:
+    whole = [schema for schema in all_schemas() if "integer" in schema.get("type", ())]
+    assert whole
+    assert {schema.get("format") for schema in whole} == {"int64"}
+
+
+@every_event
+def test_a_message_has_the_headers_that_it_is_sent_with(kind: type[events.Event]) -> None:
+    made = cloudevents.headers(events.envelope(example(kind), NOW))
+    (trait,) = DOCUMENT["components"]["messages"][kind.type]["traits"]
+    promised = resolve(trait, DOCUMENT)["headers"]["required"]
+    assert promised == [name for name in made if name.startswith("cloudEvents:")]
+    assert {name.replace("cloudEvents:", "ce-") for name in promised} | set(promised) == set(made)
+    assert all(isinstance(value, str) for value in made.values())
 
 
 @every_event
@@ -111,6 +133,23 @@ def references(node: Any) -> Iterator[str]:
             yield node["$ref"]
         for child in node.values():
             yield from references(child)
+
+
+def schemas(schema: Schema) -> Iterator[Schema]:
+    """A schema and those inside it."""
+    yield schema
+    for child in (*schema.get("properties", {}).values(), *schema.get("allOf", ())):
+        yield from schemas(child)
+
+
+def all_schemas() -> list[Schema]:
+    parts = DOCUMENT["components"]
+    tops = [
+        *parts["schemas"].values(),
+        *(message["payload"] for message in parts["messages"].values()),
+        *(trait["headers"] for trait in parts["messageTraits"].values()),
+    ]
+    return [schema for top in tops for schema in schemas(top)]
 
 
 def resolve(node: Schema, root: Schema) -> Schema:
