@@ -235,7 +235,7 @@ def test_make_prepares_databases(servers: ServerUrls) -> None:
 
 def test_the_exported_variables_are_those_of_the_full_deployment(full_deployment: FullDeployment) -> None:
     exported = re.findall(r"^export (\w+)=", block(PARTS, "sh").code, re.M)
-    of_the_tests = {"SIGNING_KEY_SECRET", "PASSWORD_COST", "NOTIFIER_MESSAGE_RATE", *CROWDED_ADDRESS}
+    of_the_tests = {"PASSWORD_COST", "NOTIFIER_MESSAGE_RATE", *CROWDED_ADDRESS}
     assert set(exported) == set(full_deployment.environment) - of_the_tests
 
 
