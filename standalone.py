@@ -37,7 +37,7 @@ from eventlet.hubs import get_hub
 
 from broker import config as configuration
 from broker import memory
-from broker.config import MEMORY_BROKER, ConfigurationError, Settings
+from broker.config import ConfigurationError, Settings
 from broker.doors import files
 
 DATABASES = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
@@ -97,8 +97,8 @@ def _run(config: Mapping[str, Any], settings: Settings) -> int:
         for name in ("GATEWAY", "NOTIFIER"):
             _check_port(settings, name)
         urls = _database_urls(stack, settings, owner=True)
-        embedded = {**config, **urls, files.DOORS: 2}
-        if settings.AMQP_URI == MEMORY_BROKER:
+        embedded = {**config, **urls, files.DOORS: 2, configuration.ONE_PROCESS: True}
+        if settings.in_memory:
             memory.select()
             embedded |= MEMORY_SETTINGS
         return _serve(embedded, settings)

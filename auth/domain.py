@@ -88,8 +88,13 @@ def new_signing_key(secret: str) -> SigningKey:
 
 @cache
 def private_key(key: SigningKey, secret: str) -> Ed25519PrivateKey:
-    """The key itself. Raises ValueError or TypeError where `secret` is not the one it was made with."""
-    loaded = serialization.load_pem_private_key(key.pem.encode(), secret.encode() or None)
+    """The key itself, which may lie in the clear although there is a secret by now.
+
+    Raises ValueError or TypeError where `secret` is not the one it was made with.
+    """
+    encrypted = "ENCRYPTED" in key.pem.partition("\n")[0]
+    password = (secret.encode() or None) if encrypted else None
+    loaded = serialization.load_pem_private_key(key.pem.encode(), password)
     assert isinstance(loaded, Ed25519PrivateKey)  # noqa: S101 - new_signing_key makes no other
     return loaded
 

@@ -97,6 +97,10 @@ class Passwords(DependencyProvider):
 class Tokens(DependencyProvider):
     """Injects the domain.TokenSettings."""
 
+    def bind(self, container: Any, attr_name: str) -> "Tokens":
+        config.check_service(container, "SIGNING_KEY_SECRET")
+        return super().bind(container, attr_name)
+
     def setup(self) -> None:
         settings = config.settings(self.container.config)
         self.settings = domain.TokenSettings(settings.TOKEN_LIFETIME, settings.SIGNING_KEY_SECRET)

@@ -24,6 +24,22 @@ with warnings.catch_warnings():
     from nameko.cli.main import setup_yaml_parser
 
 MEMORY_BROKER = "memory://"
+_BROKERS = ("amqp", "amqps", "pyamqp", "memory")
+# Where a configuration holds this, all parts of the platform are in this process: `make run` says so.
+ONE_PROCESS = "ONE_PROCESS"
+# What is right for it alone: how such a setting is, what a part on its own needs instead, and what comes with
+# `make run`.
+_POSTGRESQL = ("empty", "a PostgreSQL URL", "the embedded one comes")
+_FOR_ONE_PROCESS = {
+    "AMQP_URI": ("memory://", "a RabbitMQ URL", "the embedded broker comes"),
+    "AUTH_DATABASE_URL": _POSTGRESQL,
+    "MOVIES_DATABASE_URL": _POSTGRESQL,
+    "SIGNING_KEY_SECRET": (
+        "empty",
+        "a long random text to encrypt the signing keys",
+        "they lie in the clear",
+    ),
+}
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
@@ -109,6 +125,14 @@ class Settings(BaseModel):
     DATABASE_POOL_SIZE: Annotated[int, Field(ge=1, le=1000)] = 10
     TRANSPORT_OPTIONS: dict[str, Any] = Field(default_factory=dict)
 
+    @field_validator("AMQP_URI")
+    @classmethod
+    def is_a_broker_of_ours(cls, uri: str) -> str:
+        """What kombu speaks besides confirms nothing, and an event that is not confirmed may be lost."""
+        if any(each.partition("://")[0] not in _BROKERS for each in uri.split(";")):
+            raise ValueError("must be an amqp:// or amqps:// URL, or memory://")
+        return uri
+
     @field_validator("AUTH_DATABASE_URL", "MOVIES_DATABASE_URL")
     @classmethod
     def name_the_driver(cls, url: str) -> str:
@@ -127,6 +151,11 @@ class Settings(BaseModel):
         if cost.bit_count() != 1:
             raise ValueError("must be a power of two")
         return cost
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the broker is one inside the process."""
+        return self.AMQP_URI.startswith("memory:")
 
     @property
     def origins(self) -> list[str]:
@@ -177,6 +206,33 @@ def settings(config: Mapping[str, Any]) -> Settings:
         name = ".".join(str(part) for part in first["loc"])
         shown = "" if "URL" in name or "URI" in name or "SECRET" in name else f" (it is {first['input']!r})"
         raise ConfigurationError(f"setting {name}: {first['msg']}{shown}") from error
+
+
+def of_a_part(config: Mapping[str, Any], *needed: str) -> Settings:
+    """The settings of a part of the platform that needs those.
+
+    Raises ConfigurationError where one is what only `make run` can do with, and this is another deployment.
+    """
+    typed = settings(config)
+    for name in () if config.get(ONE_PROCESS) else needed:
+        if not getattr(typed, name) or (name == "AMQP_URI" and typed.in_memory):
+            like, needs, comes = _FOR_ONE_PROCESS[name]
+            raise ConfigurationError(
+                f"setting {name} is {like}: a part in a process of its own needs {needs} "
+                f"({comes} with `make run`)"
+            )
+    return typed
+
+
+def check_service(container: Any, *needed: str) -> None:
+    """`of_a_part` for what binds to a service's container, before anything of the service starts.
+
+    Nameko has a traceback for whatever is raised then; so the process ends here, with one line.
+    """
+    try:
+        of_a_part(container.config, *needed)
+    except ConfigurationError as error:
+        raise SystemExit(f"{container.service_name}: {error}") from None
 
 
 def path_from_environment() -> Path:

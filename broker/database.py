@@ -183,19 +183,13 @@ class Database(DependencyProvider):
         self.engine: Engine | None = None
         self.transaction: Transaction | None = None
 
-    @property
-    def url(self) -> str:
-        """SQLAlchemy's URL. Raises ConfigurationError where the setting is empty."""
-        url = str(getattr(config.settings(self.container.config), self.url_setting))
-        if not url:
-            raise config.ConfigurationError(
-                f"setting {self.url_setting} is empty: a service in a process of its own needs a PostgreSQL "
-                "URL (the embedded one comes with `make run`)"
-            )
-        return url
+    def bind(self, container: Any, attr_name: str) -> "Database":
+        config.check_service(container, self.url_setting)
+        return super().bind(container, attr_name)
 
     def setup(self) -> None:
-        self.engine = engine(self.url, config.settings(self.container.config).DATABASE_POOL_SIZE)
+        settings = config.settings(self.container.config)
+        self.engine = engine(getattr(settings, self.url_setting), settings.DATABASE_POOL_SIZE)
         self.transaction = Transaction(self.engine)
 
     def stop(self) -> None:

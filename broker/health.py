@@ -26,7 +26,7 @@ Verdict = tuple[bool, str]
 def ask(service: str, settings_file: Path, seconds: float) -> Verdict:
     """Whether `service` (`"auth"`, `"movies"`) is well, and a few words that say so or why not."""
     try:
-        settings = config.settings(config.read(settings_file))
+        settings = config.of_a_part(config.read(settings_file), "AMQP_URI")
         with open_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS) as connection:
             status = call(connection, f"{service}.status", seconds=seconds)
     except (config.ConfigurationError, PlatformError) as error:

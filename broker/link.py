@@ -72,6 +72,10 @@ class Link(SharedExtension):
         self._stopping = False
         self._thread: Any = None
 
+    def bind(self, container: Any) -> "Link":
+        config.check_service(container, "AMQP_URI")
+        return super().bind(container)
+
     @property
     def is_open(self) -> bool:
         """Whether the broker is connected and takes what we publish."""

@@ -146,6 +146,11 @@ class OutboxRelay(DependencyProvider):
         self._thread: Any = None
         self._stopping = False
 
+    def bind(self, container: Any, attr_name: str) -> "OutboxRelay":
+        # A broker that nobody else is connected to would take every event.
+        config.check_service(container, "AMQP_URI", self.url_setting)
+        return super().bind(container, attr_name)
+
     def start(self) -> None:
         self._thread = self.container.spawn_managed_thread(
             self._run, identifier=f"{self.source} outbox relay"

@@ -29,6 +29,10 @@ MOST_PAGE_BYTES = 2 * PAGE_BYTES
 ENTRY_BYTES = 500  # what a page in this process takes beside its text
 NEW_SHARE = 8  # one part in so many is for pages that were asked for once
 SWEEP_SECONDS = 5.0
+NOT_SHARED = (
+    "setting REDIS_URL is empty: pages are cached in this process alone; beside a second movies service it "
+    "would show what it has for up to %d s after a write to that one"
+)
 
 
 class PageCache(Protocol):
@@ -195,6 +199,8 @@ class Cache(DependencyProvider):
             self.cache = RedisCache(redis_client(settings.REDIS_URL), settings.CACHE_LIFETIME)
         else:
             self.cache = ProcessCache(settings.CACHE_LIFETIME, settings.CACHE_BYTES)
+            if not self.container.config.get(config.ONE_PROCESS):
+                _log.warning(NOT_SHARED, settings.CACHE_LIFETIME)
 
     def start(self) -> None:
         if isinstance(self.cache, ProcessCache):

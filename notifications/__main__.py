@@ -37,8 +37,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         settings = config.read(arguments.config)
-        typed = config.settings(settings)
-        _refuse_memory(typed)
+        typed = config.of_a_part(settings, "AMQP_URI")
         notifier = Notifier(settings)
         _set_up_logging(settings)
         _collect_seldom()
@@ -81,14 +80,6 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
-
-
-def _refuse_memory(settings: config.Settings) -> None:
-    if settings.AMQP_URI.startswith(config.MEMORY_BROKER):
-        raise config.ConfigurationError(
-            "setting AMQP_URI is memory://: a notifier in a process of its own needs a RabbitMQ URL "
-            "(the embedded broker comes with `make run`)"
-        )
 
 
 def _set_up_logging(settings: Mapping[str, Any]) -> None:

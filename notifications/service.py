@@ -63,7 +63,7 @@ class Notifier:
             self._settings.NOTIFIER_USER_CONNECTIONS,
             named=self._named,
         )
-        self._alone = self._settings.AMQP_URI.startswith(config.MEMORY_BROKER)
+        self._alone = self._settings.in_memory
         self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
         self._seen = Seen()
         self._history = History(

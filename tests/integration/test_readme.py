@@ -55,6 +55,7 @@ RUN_BY = {
     (OPERATORS, "python"): "test_the_shell_reaches_every_service",
     (COMPOSE, "sh"): "test_compose_takes_the_command",
     (PARTS, "sh"): "test_make_prepares_databases, test_each_part_starts_by_its_command",
+    (EVENTS, "sh"): "test_accounts_command.py: test_the_readmes_command_makes_an_account",
     (EVENTS, "python"): "test_a_nameko_service_hears_reviews, test_a_plain_queue_hears_reviews",
     ("The way of one review", "mermaid"): "test_the_picture_names_what_there_is",
     ("Tests", "sh"): ".ci/run; test_every_make_target_exists",
@@ -204,10 +205,10 @@ def test_a_plain_queue_hears_reviews(full_deployment: FullDeployment, tmp_path: 
     (tmp_path / "listener.py").write_text(block(EVENTS, "python", 1).code)
     command = [sys.executable, tmp_path / "listener.py"]
     with (
-        queue_of_a_test(full_deployment, "my-reviews"),
+        queue_of_a_test(full_deployment, "digest.reviews"),
         Program(command, tmp_path, full_deployment.environment) as listener,
     ):
-        assert_prints_each_event_once(listener, "my-reviews", full_deployment)
+        assert_prints_each_event_once(listener, "digest.reviews", full_deployment)
 
 
 def assert_prints_each_event_once(program: Program, queue: str, deployment: FullDeployment) -> None:
@@ -234,7 +235,7 @@ def test_make_prepares_databases(servers: ServerUrls) -> None:
 
 def test_the_exported_variables_are_those_of_the_full_deployment(full_deployment: FullDeployment) -> None:
     exported = re.findall(r"^export (\w+)=", block(PARTS, "sh").code, re.M)
-    of_the_tests = {"SIGNING_KEY_SECRET", "PASSWORD_COST", "NOTIFIER_MESSAGE_RATE", *CROWDED_ADDRESS}
+    of_the_tests = {"PASSWORD_COST", "NOTIFIER_MESSAGE_RATE", *CROWDED_ADDRESS}
     assert set(exported) == set(full_deployment.environment) - of_the_tests
 
 

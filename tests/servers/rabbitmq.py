@@ -29,15 +29,30 @@ ERLANG = "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1} -start_e
 class RabbitMq(Server):
     name = "RabbitMQ"
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, management: bool = False, definitions: Path | None = None
+    ) -> None:
+        """`management`: with that plugin, at `management_url`. `definitions`: a folder of them that is loaded
+        at every start, as docker-compose.yml does; there is no user `guest` then.
+        """
         super().__init__(folder)
         self._distribution_port, self._epmd_port = Port(), Port()
         self._epmd: Child | None = None
-        self._links_modules = True
+        self._management_port = Port() if management else None
+        self._definitions = definitions
+        self._links_modules = not management
 
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@{HOST}:{self.port}//"
+
+    @property
+    def management_url(self) -> str:
+        assert self._management_port
+        return f"http://guest:guest@{HOST}:{self._management_port.number}"
+
+    def url_of(self, user: str, password: str) -> str:
+        return f"amqp://{user}:{password}@{HOST}:{self.port}//"
 
     def start(self) -> None:
         try:
@@ -57,12 +72,23 @@ class RabbitMq(Server):
         self._set_watermark(WATERMARK)
 
     def _set_watermark(self, fraction: str) -> None:
-        script = _script("rabbitmqctl")
-        command = [script, "--node", self._node, "set_vm_memory_high_watermark", fraction]
-        child = self._spawn(command, self._environment(script))
+        self.control("set_vm_memory_high_watermark", fraction)
+
+    def control(self, *words: str | Path) -> None:
+        """Have rabbitmqctl do something."""
+        child = self._spawn([*self.control_command, *words], self.control_environment)
         if child.wait(CONTROL_SECONDS) != 0:
             child.kill()
             raise ServerFailed(f"rabbitmqctl failed:\n{child.log_tail()}")
+
+    @property
+    def control_command(self) -> list[str | Path]:
+        return [_script("rabbitmqctl"), "--node", self._node]
+
+    @property
+    def control_environment(self) -> dict[str, str]:
+        """Beside the way to the programs and this folder as HOME, where Erlang's cookie is."""
+        return {**self._environment(_script("rabbitmqctl")), "HOME": str(self.folder)}
 
     @property
     def _node(self) -> str:
@@ -72,6 +98,8 @@ class RabbitMq(Server):
         super().close()
         self._distribution_port.release()
         self._epmd_port.release()
+        if self._management_port:
+            self._management_port.release()
 
     def _launch(self) -> Child:
         server = _script("rabbitmq-server")
@@ -83,14 +111,15 @@ class RabbitMq(Server):
     def _environment(self, server: Path) -> dict[str, str]:
         folder = self.folder
         (folder / "advanced.config").write_text(CONFIG)
-        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "enabled_plugins").write_text(f"[{'rabbitmq_management' * bool(self._management_port)}].\n")
+        self._write_settings(folder / "rabbitmq.conf")
         (folder / "env.conf").write_text("")
         environment = {
             "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_EPMD_PORT": str(self._epmd_port.number),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),  # there is none: not the machine's own
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),  # not the machine's own
             "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
             "RABBITMQ_DIST_PORT": str(self._distribution_port.number),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
@@ -110,6 +139,17 @@ class RabbitMq(Server):
         if self._links_modules:
             environment |= _linked_modules(server.resolve().parents[1] / "plugins", folder)
         return environment
+
+    def _write_settings(self, file: Path) -> None:
+        settings = {}
+        if self._management_port:
+            settings |= {
+                "management.tcp.ip": HOST,
+                "management.tcp.port": str(self._management_port.number),
+            }
+        if self._definitions:
+            settings["load_definitions"] = str(self._definitions)
+        file.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
 
     def _start_epmd(self, environment: dict[str, str]) -> Child:
         command = [program("epmd", "usr/lib/erlang/erts-*/bin/epmd")]
