@@ -26,6 +26,14 @@ CONFIG = f"[{{rabbit, [{{vm_memory_high_watermark, {WATERMARK}}}, {{disk_free_li
 ERLANG = "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false"
 
 
+# What no client may do to a queue of another connection.
+REMOVE_BINDING = """
+    Name = fun(Kind, Text) -> rabbit_misc:r(<<"/">>, Kind, Text) end,
+    rabbit_binding:remove(
+        {binding, Name(exchange, <<"%s">>), <<"%s">>, Name(queue, <<"%s">>), []}, <<"tests">>).
+"""
+
+
 class RabbitMq(Server):
     name = "RabbitMQ"
 
@@ -56,13 +64,36 @@ class RabbitMq(Server):
     def clear_memory_alarm(self) -> None:
         self._set_watermark(WATERMARK)
 
+    def delete_queue(self, name: str) -> None:
+        """Also one that is another connection's alone."""
+        self._control("delete_queue", name)
+
+    def delete_binding(self, exchange: str, queue: str, routing_key: str) -> None:
+        """Also that of a queue which is another connection's alone."""
+        self._control("eval", REMOVE_BINDING % (exchange, routing_key, queue))
+
+    def queues(self) -> list[str]:
+        """Their names."""
+        return self._control("list_queues", "--quiet", "--no-table-headers", "name").split()
+
+    def bindings(self) -> list[tuple[str, str, str]]:
+        """Exchange, queue and routing key of each, but for those to the default exchange."""
+        columns = ("source_name", "destination_name", "routing_key")
+        lines = self._control("list_bindings", "--quiet", "--no-table-headers", *columns).splitlines()
+        rows = [line.split("\t") for line in lines]
+        return [(row[0], row[1], row[2]) for row in rows if len(row) == 3 and row[0]]
+
     def _set_watermark(self, fraction: str) -> None:
+        self._control("set_vm_memory_high_watermark", fraction)
+
+    def _control(self, *words: str) -> str:
+        """What rabbitmqctl prints."""
         script = _script("rabbitmqctl")
-        command = [script, "--node", self._node, "set_vm_memory_high_watermark", fraction]
-        child = self._spawn(command, self._environment(script))
+        child = self._spawn([script, "--node", self._node, *words], self._environment(script))
         if child.wait(CONTROL_SECONDS) != 0:
             child.kill()
             raise ServerFailed(f"rabbitmqctl failed:\n{child.log_tail()}")
+        return child.log_tail()
 
     @property
     def _node(self) -> str:
