@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import struct
+import subprocess
 import time
 from pathlib import Path
 
@@ -89,11 +91,22 @@ class RabbitMq(Server):
     def _control(self, *words: str) -> str:
         """What rabbitmqctl prints."""
         script = _script("rabbitmqctl")
-        child = self._spawn([script, "--node", self._node, *words], self._environment(script))
-        if child.wait(CONTROL_SECONDS) != 0:
-            child.kill()
-            raise ServerFailed(f"rabbitmqctl failed:\n{child.log_tail()}")
-        return child.log_tail()
+        environment = {
+            "PATH": os.environ.get("PATH", os.defpath),
+            "LANG": "C.UTF-8",
+            "HOME": str(self.folder),
+        }
+        ended = subprocess.run(
+            [script, "--node", self._node, *words],
+            env=environment | self._environment(script),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=CONTROL_SECONDS,
+        )
+        if ended.returncode != 0:
+            raise ServerFailed(f"rabbitmqctl failed:\n{ended.stdout}{ended.stderr}")
+        return ended.stdout
 
     @property
     def _node(self) -> str:
