@@ -32,6 +32,7 @@ from broker.dead_letters import DeadLetterQueue
 from broker.errors import Unavailable
 from broker.events import Envelope, exchange
 from broker.link import Link, Subscription
+from broker.topology import is_required, queue_name
 
 _log = logging.getLogger(__name__)
 
@@ -59,7 +60,9 @@ class EventHandler(Entrypoint):
 
     def setup(self) -> None:
         service = self.container.service_name
-        self._name = f"evt-{self.source}-{self.event_type}--{service}.{self.method_name}"
+        handler = f"{service}.{self.method_name}"
+        self._name = queue_name(self.source, self.event_type, handler)
+        self._is_required = is_required(self.source, self.event_type, handler)
         self._dead_letters = DeadLetterQueue(service, config.settings(self.container.config))
         self._stopping = False
         self._subscription = Subscription(self._queue, self._receive, prefetch=PREFETCH_EVENTS)
@@ -70,6 +73,8 @@ class EventHandler(Entrypoint):
         self.link.unsubscribe(self._subscription)
 
     def _queue(self) -> kombu.Queue:
+        if self._is_required:
+            return kombu.Queue(self._name, durable=True)
         bound = partial(kombu.Queue, exchange=exchange(self.source), routing_key=self.event_type)
         if not self.each_instance:
             return bound(self._name, durable=True)

@@ -16,14 +16,17 @@ from typing import Any
 import eventlet
 import kombu
 from amqp import spec
-from amqp.exceptions import AMQPError
+from amqp.exceptions import AMQPError, ChannelError, error_for_code
 from eventlet.event import Event
 from eventlet.queue import LightQueue
+from eventlet.semaphore import Semaphore
 from kombu.exceptions import KombuError
 from nameko.extensions import SharedExtension
 
 from broker import config
+from broker.answers import ReadElsewhere, Unanswered
 from broker.rpc_client import bounded_connection
+from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from broker.wire import Wire
 
 _log = logging.getLogger(__name__)
@@ -31,6 +34,7 @@ _log = logging.getLogger(__name__)
 BROKER_ERRORS = (AMQPError, KombuError, OSError)
 OPEN_SECONDS = 5.0  # to connect, and to declare and consume what there is
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before each new attempt; the last one for all that follow
+LOOK_PAUSE_SECONDS = 0.1  # before the broker's queues are looked at because something is missing
 CLOSE_SECONDS = 2.0  # a polite goodbye, what is still to be written before it
 DEFAULT_HEARTBEAT = 10.0
 JSON_PROPERTIES = {"content_type": "application/json", "content_encoding": "utf-8"}
@@ -53,6 +57,7 @@ class Subscription:
     prefetch: int = 0
     no_ack: bool = False
     consumer: Any = field(default=None, repr=False)
+    consumed: kombu.Queue | None = field(default=None, repr=False)  # the one that is, now
 
 
 class Link(SharedExtension):
@@ -64,9 +69,13 @@ class Link(SharedExtension):
         self._opened: list[Callable[[], None]] = []
         self._lost: list[Callable[[], None]] = []
         self._returned: list[Callable[[Any], None]] = []
+        self._kept: list[kombu.Exchange] = []
+        self._troubles = Troubles()
+        self._due = Semaphore(0)  # a look at the broker's queues
         self._outgoing: LightQueue = LightQueue()
         self._first_opening = Event()
         self._channel: Any = None
+        self._upkeep: Any = None
         self._wire: Wire | None = None
         self._blocked = False
         self._stopping = False
@@ -81,6 +90,11 @@ class Link(SharedExtension):
         """Whether the broker is connected and takes what we publish."""
         return self._channel is not None and not self._blocked
 
+    @property
+    def trouble(self) -> str | None:
+        """A sentence on what at the broker keeps us from our work and needs somebody's hand; or None."""
+        return self._troubles.serious
+
     @cached_property
     def speaks_amqp(self) -> bool:
         """Whether this is a real broker, and not kombu's in memory."""
@@ -89,6 +103,15 @@ class Link(SharedExtension):
     def subscribe(self, subscription: Subscription) -> None:
         """Before the start: consume a queue from then on."""
         self._subscriptions.append(subscription)
+
+    def keep(self, exchange: kombu.Exchange) -> None:
+        """Before the start: have an exchange there that is published to."""
+        self._kept.append(exchange)
+
+    def look_again(self) -> None:
+        """Have queues, exchanges and bindings asserted soon: something seems to be missing."""
+        if self._due.balance <= 0:
+            self._due.release()
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """Consume a queue no more. What the broker has sent meanwhile still reaches `receive`."""
@@ -102,8 +125,9 @@ class Link(SharedExtension):
         lost: Callable[[], None] | None = None,
         returned: Callable[[Any], None] | None = None,
     ) -> None:
-        """Have a function called whenever the link opens, or is lost, or with the properties of a mandatory
-        message that no queue was there for. None of them may block.
+        """Have a function called whenever the link opens, or a queue is there again that somebody deleted; or
+        the link is lost; or with the properties of a mandatory message that no queue was there for. None of
+        them may block.
         """
         for function, functions in (
             (opened, self._opened),
@@ -211,8 +235,12 @@ class Link(SharedExtension):
                 # to them waits until somebody writes.
                 self._channel = connection.channel()
                 self._watch_channel(connection, self._channel)
+                self._upkeep = Upkeep(connection.channel(), self._troubles)
+                for exchange in self._kept:
+                    self._upkeep.exchange(exchange)
                 for subscription in list(self._subscriptions):
-                    self._consume(self._channel, subscription)
+                    subscription.consumed = None
+                    self._assert(subscription)
             self._wire = Wire(connection.connection.transport) if self.speaks_amqp else None
             yield connection
         finally:
@@ -228,25 +256,46 @@ class Link(SharedExtension):
         if not self.speaks_amqp:
             return
         channel.events["basic_return"].add(self._on_return)
+        # py-amqp would open it again, and wait for the answer where it reads.
+        channel._callbacks[spec.Channel.Close] = self._on_channel_closed
         connection.connection.on_blocked = self._on_blocked
         connection.connection.on_unblocked = self._on_unblocked
 
-    def _consume(self, channel: Any, subscription: Subscription) -> None:
-        queue = subscription.queue if isinstance(subscription.queue, kombu.Queue) else subscription.queue()
+    def _assert(self, subscription: Subscription) -> None:
+        """Have its queue there and bound, and consume it where it is not consumed yet."""
+        queue = subscription.consumed
+        if queue is None:
+            made = subscription.queue
+            queue = made if isinstance(made, kombu.Queue) else made()
+        if queue.no_declare or self._upkeep.queue(queue):
+            if subscription.consumed is None:
+                self._consume(self._channel, subscription, queue)
+            subscription.consumed = queue
+
+    def _consume(self, channel: Any, subscription: Subscription, queue: kombu.Queue) -> None:
+        """Waits for no answer: another greenlet may read by now."""
         if subscription.no_ack and self.speaks_amqp:
             # Replies, most of what a gateway hears: the driver's message has all that they need.
-            channel.basic_consume(queue.name, no_ack=True, callback=subscription.receive)
+            channel.basic_consume(
+                queue.name, "replies", no_ack=True, nowait=True, callback=subscription.receive
+            )
             return
         consumer = kombu.Consumer(
             channel,
             [queue],
+            auto_declare=False,
             on_message=subscription.receive,
             # What says that it is compressed and is not comes as it is, instead of ending the link.
             on_decode_error=lambda message, _: subscription.receive(message),
             no_ack=subscription.no_ack,
-            prefetch_count=subscription.prefetch or None,
         )
-        consumer.consume()
+        if self.speaks_amqp:
+            channel.send_method(spec.Basic.Qos, "lBb", (0, subscription.prefetch, False))
+        elif subscription.prefetch:
+            consumer.qos(prefetch_count=subscription.prefetch)
+        tag = consumer._basic_consume(consumer.queues[0], no_ack=subscription.no_ack, nowait=True)
+        if self.speaks_amqp:
+            channel.cancel_callbacks[tag] = partial(self._on_cancelled, subscription)
         subscription.consumer = consumer
 
     def _announce_opening(self) -> None:
@@ -266,7 +315,11 @@ class Link(SharedExtension):
                 if not ended.ready():
                     ended.send_exception(error)
 
-        workers = [eventlet.spawn(until_failure, work) for work in (self._read, self._write, self._pulse)]
+        works = [self._read, self._write, self._pulse]
+        if self.speaks_amqp:
+            ReadElsewhere(self._upkeep.channel, lambda: self._outgoing.put(_nothing))
+            works.append(self._keep_up)
+        workers = [eventlet.spawn(until_failure, work) for work in works]
         try:
             ended.wait()
         finally:
@@ -300,6 +353,31 @@ class Link(SharedExtension):
                 heard, heard_at = amqp_connection.bytes_recv, time.monotonic()
             elif time.monotonic() - heard_at > 2 * heartbeat:
                 raise TimeoutError("the broker says nothing")
+
+    def _keep_up(self, _connection: kombu.Connection) -> None:
+        """Look every few seconds, or when something seems to be missing, that everything is there still."""
+        while True:
+            if self._due.acquire(timeout=ASSERT_SECONDS):
+                eventlet.sleep(LOOK_PAUSE_SECONDS)
+            if self._blocked:
+                continue
+            try:
+                self._look()
+            except Unanswered:
+                _log.info("the broker did not answer for its queues in time")
+            except Exception as error:  # whatever it is, the link does its work without this
+                _log.error("the broker's queues could not be looked at", exc_info=error)
+
+    def _look(self) -> None:
+        for exchange in self._kept:
+            self._upkeep.exchange(exchange)
+        for subscription in list(self._subscriptions):
+            was_consumed = subscription.consumed is not None
+            self._assert(subscription)
+            if not was_consumed and subscription.consumed is not None:
+                self._outgoing.put(_nothing)  # so that it is written
+                for function in self._opened:
+                    function()
 
     def _publish(
         self,
@@ -343,6 +421,16 @@ class Link(SharedExtension):
                     queue(self._channel).delete()  # memory:// deletes no queue by itself
             raise LinkDown
 
+    def _on_channel_closed(self, code: int, text: str, class_id: int, method_id: int) -> None:
+        raise error_for_code(code, text, (class_id, method_id), ChannelError)
+
+    def _on_cancelled(self, subscription: Subscription, _tag: str) -> None:
+        """The broker consumes no more for us."""
+        if subscription.consumed is not None:
+            _log.warning("the queue %s was deleted: making it anew", subscription.consumed.name)
+        subscription.consumed = subscription.consumer = None
+        self.look_again()
+
     def _on_return(self, _error: Exception, _exchange: str, _routing_key: str, message: Any) -> None:
         for function in self._returned:
             function(message.properties)
@@ -354,6 +442,10 @@ class Link(SharedExtension):
     def _on_unblocked(self) -> None:
         self._blocked = False
         _log.info("the broker takes messages again")
+
+
+def _nothing() -> None:
+    """What the writer does before it writes all that waits."""
 
 
 class _Elapsed(Exception):

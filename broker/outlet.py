@@ -1,4 +1,10 @@
-"""The broker as the outbox relay sees it: events go out persistent, and are confirmed many at a time."""
+"""The broker as the outbox relay sees it: events go out persistent, and are confirmed many at a time.
+
+Each goes to the exchange of its service, for whoever has bound a queue, and besides into every queue that
+must have it (`broker/topology.py`), by that queue's name through the default exchange, which nobody can
+delete or bind. The broker returns what finds no such queue. So a confirm without a return says that this very
+queue took the event, whatever becomes of exchanges and bindings meanwhile.
+"""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,12 +14,14 @@ from typing import Any
 import eventlet
 import kombu
 from kombu import Producer
+from kombu.serialization import dumps
 from nameko.constants import PERSISTENT
 
 from broker import cloudevents, link
 from broker.events import exchange
 from broker.rpc_client import bounded_connection
-from broker.topology import REVIEW_STREAM, required_queues
+from broker.topology import all_required_queues, former_bindings, required_queues
+from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 
 BROKER_SECONDS = 3.0  # for the broker to take something, or to confirm all that was sent
 GOODBYE_SECONDS = 1.0
@@ -38,7 +46,7 @@ class Outlet:
     Every method ends within some BROKER_SECONDS, by one of BROKER_ERRORS if need be.
     """
 
-    def __init__(self, connection: kombu.Connection, source: str) -> None:
+    def __init__(self, connection: kombu.Connection, source: str, troubles: Troubles | None = None) -> None:
         self._connection = connection
         self._source = source
         # kombu's broker in memory has an event when the call returns.
@@ -46,11 +54,18 @@ class Outlet:
         self._last_tag = 0
         self._unconfirmed: dict[int, str] = {}  # delivery tag → id of the event
         self._refused: set[str] = set()
-        self._declared: set[str] = set()  # queues
+        self._exchange = exchange(source)
+        self._required = all_required_queues(source)
+        self._serves: dict[str, bool] = {}  # which required queues were there when they were looked at
         with _bound():
+            self._upkeep = Upkeep(connection.channel(), troubles or Troubles())
+            self._upkeep.exchange(self._exchange)
+            self._asserted_at = time.monotonic()
+            if self._confirms:
+                for binding in former_bindings(source):
+                    self._upkeep.unbind(*binding)
             self._channel = connection.channel()
-            self._producer = Producer(self._channel, exchange(source), serializer="json")
-            self._producer.maybe_declare(self._producer.exchange)
+            self._producer = Producer(self._channel, auto_declare=False)
             if self._confirms:
                 self._channel.events["basic_ack"].add(self._on_ack)
                 self._channel.events["basic_nack"].add(self._on_nack)
@@ -60,25 +75,41 @@ class Outlet:
     def send(self, event_type: str, envelope: Mapping[str, Any]) -> None:
         """Hand over an event. Whether the broker takes it is for `settle` to say.
 
-        Where a service must not miss it, its queue is there before.
+        Where a service must not miss it, its queue is there before; where that cannot be, it is not sent.
         """
-        queues = required_queues(self._source, event_type)
+        body = dumps(envelope, serializer="json")
         with _bound():
-            for queue in queues:
-                if queue.name not in self._declared:
-                    queue(self._channel).declare()
-                    self._declared.add(queue.name)
-            self._last_tag += 1
-            if self._confirms:
-                self._unconfirmed[self._last_tag] = envelope["id"]
-            self._producer.publish(
-                envelope,
-                routing_key=event_type,
-                delivery_mode=PERSISTENT,
-                mandatory=bool(queues),
-                message_id=envelope["id"],
-                headers=cloudevents.headers(envelope),
-            )
+            required = required_queues(self._source, event_type)
+            if not all(self._has(queue) for queue in required):
+                self._refused.add(envelope["id"])
+                return
+            for queue in required:
+                self._publish(envelope, body, "", queue.name)
+            self._publish(envelope, body, self._exchange.name, event_type)
+
+    def _has(self, queue: kombu.Queue) -> bool:
+        if queue.name not in self._serves:
+            self._serves[queue.name] = self._upkeep.queue(queue)
+        return self._serves[queue.name]
+
+    def _publish(
+        self, envelope: Mapping[str, Any], body: tuple[str, str, str], exchange_name: str, routing_key: str
+    ) -> None:
+        content_type, content_encoding, text = body
+        self._last_tag += 1
+        if self._confirms:
+            self._unconfirmed[self._last_tag] = envelope["id"]
+        self._producer.publish(
+            text,
+            exchange=exchange_name,
+            routing_key=routing_key,
+            content_type=content_type,
+            content_encoding=content_encoding,
+            delivery_mode=PERSISTENT,
+            mandatory=not exchange_name,
+            message_id=envelope["id"],
+            headers=cloudevents.headers(envelope),
+        )
 
     def settle(self) -> set[str]:
         """Wait until the broker has answered for all that was sent; the ids of the events it did not take."""
@@ -89,9 +120,8 @@ class Outlet:
         except TimeoutError as error:
             raise Stalled from error
         refused, self._refused = self._refused, set()
-        # Queues can be deleted: the next events declare anew what they need. Not the stream, which takes 3 ms
-        # to declare: its readers see it go, and what was in it is gone anyway.
-        self._declared = set() if refused else self._declared & {REVIEW_STREAM}
+        if refused:  # a queue may have been deleted: the next events declare anew what they need
+            self._serves.clear()
         return refused
 
     def keep_alive(self) -> None:
@@ -103,6 +133,14 @@ class Outlet:
                 with suppress(TimeoutError):
                     self._connection.drain_events(timeout=0)
                 self._connection.heartbeat_check()
+                self._assert()
+
+    def _assert(self) -> None:
+        """Have everything there again, after a while: who starts to read must find it."""
+        if time.monotonic() - self._asserted_at > ASSERT_SECONDS:
+            self._asserted_at = time.monotonic()
+            self._upkeep.exchange(self._exchange)
+            self._serves = {name: self._upkeep.queue(queue) for name, queue in self._required.items()}
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for answered in self._answered(tag, multiple):
@@ -123,7 +161,7 @@ class Outlet:
 
 
 @contextmanager
-def outlet(amqp_uri: str, source: str) -> Iterator[Outlet]:
+def outlet(amqp_uri: str, source: str, troubles: Troubles) -> Iterator[Outlet]:
     """An outlet on a connection of its own for the length of a `with`.
 
     Where that ends by an error the connection is dropped without a word: a frozen broker would not answer a
@@ -134,7 +172,7 @@ def outlet(amqp_uri: str, source: str) -> Iterator[Outlet]:
         with _bound():
             # Without this kombu would try again by itself, after pauses of its own.
             connection.ensure_connection(max_retries=0)
-        yield Outlet(connection, source)
+        yield Outlet(connection, source, troubles)
         with eventlet.Timeout(GOODBYE_SECONDS, Stalled):
             connection.release()
     except BaseException:

@@ -30,6 +30,7 @@ from broker import config
 from broker.database import heed_deadlines, waits_end_after
 from broker.outbox import CHANNEL, OUTBOX, sequence
 from broker.outlet import BROKER_ERRORS, Outlet, outlet
+from broker.upkeep import Troubles
 
 _log = logging.getLogger(__name__)
 
@@ -124,9 +125,10 @@ class _Batch:
         if not self._under_way:
             return
         refused = self._publisher.settle()
+        if refused:
+            _log.warning("no queue took %d events, %s is one: tried again", len(refused), min(refused))
         for of, row in self._under_way.items():
             if row.envelope["id"] in refused:
-                _log.warning("no queue took %s %s: it is tried again", row.type, row.envelope["id"])
                 self._held.rows.add(row.id)
                 self._held.sequences.add(of)
             else:
@@ -145,6 +147,7 @@ class OutboxRelay(DependencyProvider):
         self.source = source
         self._thread: Any = None
         self._stopping = False
+        self._troubles = Troubles()
 
     def bind(self, container: Any, attr_name: str) -> "OutboxRelay":
         # A broker that nobody else is connected to would take every event.
@@ -188,7 +191,7 @@ class OutboxRelay(DependencyProvider):
                     connection = database.connect()
                 with connection:
                     if self._get_the_lock(connection):
-                        with outlet(settings.AMQP_URI, self.source) as publisher:
+                        with outlet(settings.AMQP_URI, self.source, self._troubles) as publisher:
                             self._relay(connection, publisher)
             except (exc.DBAPIError, _Overtaken, *BROKER_ERRORS) as error:
                 if not self._stopping:

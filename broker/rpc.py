@@ -219,6 +219,7 @@ class RpcClient(SharedExtension):
             queue = kombu.Queue(
                 name, RPC_EXCHANGE, routing_key=self._reply_to, exclusive=True, auto_delete=True
             )
+        self.link.keep(RPC_EXCHANGE)
         self.link.subscribe(Subscription(queue, self._receive, no_ack=True))
         self.link.watch(lost=self._lost, returned=self._returned)
 
@@ -272,7 +273,8 @@ class RpcClient(SharedExtension):
             reply.send_exception(LinkDown())
 
     def _returned(self, properties: Mapping[str, Any]) -> None:
-        """No service has ever made the queue that this call was for."""
+        """No service has ever made the queue that this call was for, or it is not bound any more."""
+        self.link.look_again()
         reply = self._waiting.pop(str(properties.get("correlation_id")), None)
         if reply is not None:
             reply.send_exception(LinkDown())

@@ -65,10 +65,11 @@ def outcome(body: Mapping[str, Any]) -> Any:
 def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) -> Any:
     """Call `method` (`"auth.status"`) over `connection` and wait for its answer.
 
-    Raises ServiceUnavailable where the broker cannot be reached, DeadlineExceeded after `seconds` without
-    an answer, and what the service itself raised.
+    Raises ServiceUnavailable where the broker cannot be reached or has no queue for the call,
+    DeadlineExceeded after `seconds` without an answer, and what the service itself raised.
     """
     replies: list[Mapping[str, Any]] = []
+    returned: list[Any] = []
     correlation_id = uuid.uuid4().hex
 
     def receive(body: Mapping[str, Any], message: kombu.Message) -> None:
@@ -84,16 +85,21 @@ def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) 
         # Without this kombu would try again by itself, after pauses of its own.
         connection.ensure_connection(max_retries=0)
         with connection.channel() as channel, kombu.Consumer(channel, [queue], callbacks=[receive]):
+            if hasattr(channel, "events"):  # a broker in memory returns nothing
+                channel.events["basic_return"].add(lambda *of: returned.append(of))
             kombu.Producer(channel, RPC_EXCHANGE).publish(
                 {"args": args, "kwargs": {}},
                 routing_key=method,
                 serializer="json",
                 delivery_mode=TRANSIENT,
+                mandatory=True,
                 reply_to=reply_to,
                 correlation_id=correlation_id,
                 expiration=seconds,
             )
             while not replies:
+                if returned:
+                    raise ServiceUnavailable
                 connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
     except TimeoutError as error:
         raise DeadlineExceeded from error

@@ -1,13 +1,16 @@
 """The queues without which an event must not be published, because their service may not miss any.
 
 A durable queue keeps the events of a service that is down; one that was never made keeps nothing. So
-RabbitMQ loads these with `definitions.json`, Nameko (or the notifier) declares them when the service starts,
+RabbitMQ loads these with `definitions.json`, their service (or the notifier) declares them when it starts,
 and the outbox relay declares them before it publishes, all three in the same way.
+
+They are bound to no exchange: the relay puts each event into them by their names (see `broker/outlet.py`), so
+that no exchange and no binding can be deleted under it.
 """
 
-from kombu import Queue, binding
+from collections.abc import Iterator
 
-from broker.events import exchange
+from kombu import Queue
 
 # source → event type → the handlers, as `service.method`, that must get every one
 REQUIRED: dict[str, dict[str, tuple[str, ...]]] = {
@@ -31,11 +34,11 @@ _REVIEW_STREAM_ARGUMENTS = {
 
 
 def required_queues(source: str, event_type: str) -> list[Queue]:
-    """The queues that must be there before such an event is published, as their readers make them; to be
-    bound to a channel and declared.
+    """The queues that must have taken such an event before it counts as published, as their readers make
+    them; to be bound to a channel and declared.
     """
     handled = [
-        Queue(f"evt-{source}-{event_type}--{handler}", exchange(source), routing_key=event_type, durable=True)
+        handlers_queue(source, event_type, handler)
         for handler in REQUIRED.get(source, {}).get(event_type, ())
     ]
     if source == REVIEW_SOURCE and event_type in REVIEW_TYPES:
@@ -43,9 +46,34 @@ def required_queues(source: str, event_type: str) -> list[Queue]:
     return handled
 
 
+def is_required(source: str, event_type: str, handler: str) -> bool:
+    """Whether the relay puts these events into the handler's queue by itself."""
+    return handler in REQUIRED.get(source, {}).get(event_type, ())
+
+
+def handlers_queue(source: str, event_type: str, handler: str) -> Queue:
+    return Queue(queue_name(source, event_type, handler), durable=True)
+
+
+def queue_name(source: str, event_type: str, handler: str) -> str:
+    """Nameko's name for the queue of an event handler."""
+    return f"evt-{source}-{event_type}--{handler}"
+
+
 def review_stream() -> Queue:
     """The stream of reviews. A broker in memory takes it for a queue like any other."""
-    bindings = [binding(exchange(REVIEW_SOURCE), routing_key=event_type) for event_type in REVIEW_TYPES]
-    return Queue(
-        REVIEW_STREAM, bindings=bindings, durable=True, queue_arguments=dict(_REVIEW_STREAM_ARGUMENTS)
-    )
+    return Queue(REVIEW_STREAM, durable=True, queue_arguments=dict(_REVIEW_STREAM_ARGUMENTS))
+
+
+def all_required_queues(source: str) -> dict[str, Queue]:
+    """Of all events of a service, by their names."""
+    types = [*REQUIRED.get(source, {}), *(REVIEW_TYPES if source == REVIEW_SOURCE else ())]
+    return {queue.name: queue for event_type in types for queue in required_queues(source, event_type)}
+
+
+def former_bindings(source: str) -> Iterator[tuple[str, str, str]]:
+    """Queue, exchange and routing key of what earlier releases bound: with them every event comes twice."""
+    types = [*REQUIRED.get(source, {}), *(REVIEW_TYPES if source == REVIEW_SOURCE else ())]
+    for event_type in types:
+        for queue in required_queues(source, event_type):
+            yield queue.name, f"{source}.events", event_type

@@ -81,6 +81,8 @@ class IdentityProvider(DependencyProvider):
     def why_not_ready(self) -> str | None:
         if not self.link.is_open:
             return "The broker is not connected"
+        if self.link.trouble:
+            return self.link.trouble
         return None if self.identities.verifier.loaded else "Sign-in cannot be checked yet"
 
     def get_dependency(self, worker_ctx: Any) -> Identities:  # noqa: ARG002

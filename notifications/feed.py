@@ -3,7 +3,8 @@ and from a queue of its own what is said of tokens, and at other notifiers.
 
 A notifier that starts reads the stream from some hours ago. One that lost the broker reads on from the last
 message that it has seen, which must come again first: where another does, or none, the stream is not the one
-that it was or has forgotten too much, and the notifier begins anew as if it had just started.
+that it was or has forgotten too much, and the notifier begins anew as if it had just started. So it does
+where somebody deletes the stream.
 """
 
 import logging
@@ -16,12 +17,14 @@ from enum import Enum
 from typing import Any
 
 import kombu
+from amqp.exceptions import ConsumerCancelled
 from kombu.exceptions import KombuError
 from kombu.mixins import ConsumerMixin
 from pydantic import ValidationError
 
 from broker.events import Envelope, exchange
 from broker.topology import REVIEW_STREAM, review_stream
+from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from notifications.peers import SOURCE
 from notifications.threads import spawn
 
@@ -31,6 +34,7 @@ OWN = {"auth": ("session_revoked", "user_updated"), SOURCE: ("#",)}
 MARK = "reading_began"  # the type of what a reader of the stream puts into it, to know when it has caught up
 RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}  # seconds
 AFTER_FAILURE_SECONDS = 1.0
+AFTER_DELETION_SECONDS = 0.1
 DRAIN_SECONDS = 0.5  # how long a stop can go unnoticed
 HEARTBEAT_SECONDS = 1.0  # between two looks at what has gone over the connection
 AGAIN_SECONDS = 5.0  # for the message that was seen last to come again
@@ -78,6 +82,13 @@ class Feed(ConsumerMixin):
         self._mark: str | None = None  # until it has come
         self._unacknowledged = 0
         self._look_at = 0.0
+        self._troubles = Troubles()
+        self._assert_at = 0.0
+
+    @property
+    def trouble(self) -> str | None:
+        """A sentence on what at the broker keeps us from hearing and needs somebody's hand; or None."""
+        return self._troubles.serious
 
     def start(self) -> None:
         self.running = True
@@ -95,6 +106,12 @@ class Feed(ConsumerMixin):
                         pass
                 except _Stopping:
                     break
+                except ConsumerCancelled as cancelled:
+                    self._deleted(cancelled)
+                    time.sleep(AFTER_DELETION_SECONDS)
+                except _NotThere:
+                    self._says(hears=False)
+                    time.sleep(ASSERT_SECONDS)
                 except _OtherStream:
                     _log.warning("the stream of reviews does not go on where it was left: reading it anew")
                     self._seen = None
@@ -122,10 +139,20 @@ class Feed(ConsumerMixin):
             for event in events
         ]
         self._own = kombu.Queue(name, bindings, exclusive=True, auto_delete=True, durable=False)
-        own = Consumer([self._own], callbacks=[self._take], accept=["json"], prefetch_count=PREFETCH_OWN)
-        stream = kombu.Consumer(
+        self._upkeep = Upkeep(self._opened.channel(), self._troubles)
+        if not (self._assert() and self._upkeep.queue(review_stream())):
+            raise _NotThere
+        own = Consumer(
+            [self._own],
+            auto_declare=False,
+            callbacks=[self._take],
+            accept=["json"],
+            prefetch_count=PREFETCH_OWN,
+        )
+        self._reviews = stream = kombu.Consumer(
             self._opened.channel(),
             [self._stream()],
+            auto_declare=False,
             callbacks=[self._take_from_the_stream],
             on_decode_error=self.on_decode_error,
             accept=["json"],
@@ -157,8 +184,28 @@ class Feed(ConsumerMixin):
         if now > self._look_at:  # kombu looks only where nothing came
             self._opened.heartbeat_check()
             self._look_at = now + HEARTBEAT_SECONDS
+        if self._streams and now > self._assert_at:
+            self._assert()
         if self._again is not None and now > self._again_until:
             raise _OtherStream
+
+    def _assert(self) -> bool:
+        """Have our own queue there and bound; whether it is there. That the stream is deleted we are told."""
+        self._assert_at = time.monotonic() + ASSERT_SECONDS
+        try:
+            return self._upkeep.queue(self._own)
+        except TimeoutError:
+            _log.info("the broker did not answer for its queues in time")
+            return False
+
+    def _deleted(self, cancelled: ConsumerCancelled) -> None:
+        """The broker consumes no more for us."""
+        if str(cancelled.reply_text) in self._reviews._active_tags.values():
+            _log.warning("the stream of reviews was deleted: reading a new one")
+            self._seen = None
+        else:
+            _log.warning("the queue %s was deleted: making another", self._own.name)
+        self._says(hears=False)
 
     def on_decode_error(self, message: kombu.Message, exc: Exception) -> None:
         _log.warning("dropped a message that is not JSON (%s)", type(exc).__name__)
@@ -237,6 +284,10 @@ class Feed(ConsumerMixin):
 
 class _Stopping(Exception):
     """The thread is to end."""
+
+
+class _NotThere(Exception):
+    """A queue cannot be made, or what has the stream's name is none. It was said."""
 
 
 class _OtherStream(Exception):

@@ -9,10 +9,12 @@ import queue
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import kombu
+from amqp.exceptions import PreconditionFailed
 from kombu.exceptions import KombuError
 
 from broker.events import Envelope, exchange
@@ -101,11 +103,21 @@ class Peers:
         """Whether the broker took it."""
         try:
             self._connection.ensure_connection(max_retries=0)
-            producer = self._connection.Producer(exchange=exchange(SOURCE), serializer="json")
+            with suppress(PreconditionFailed):  # somebody made it in another form: the feed says so
+                exchange(SOURCE)(self._connection.default_channel).declare()
+            producer = self._connection.Producer(auto_declare=False, serializer="json")
             producer.publish(
-                envelope, routing_key=envelope["type"], delivery_mode=TRANSIENT, declare=[producer.exchange]
+                envelope,
+                exchange=exchange(SOURCE).name,
+                routing_key=envelope["type"],
+                delivery_mode=TRANSIENT,
             )
-        except (KombuError, OSError, *self._connection.connection_errors):
+        except (
+            KombuError,
+            OSError,
+            *self._connection.connection_errors,
+            *self._connection.channel_errors,
+        ):
             self._connection.close()
             return False
         return True

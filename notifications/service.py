@@ -171,6 +171,8 @@ class Notifier:
     async def _ready(self, _: web.Request) -> web.Response:
         if self._stopping:
             return web.json_response({"message": "The notifier is stopping"}, status=503)
+        if self._feed.trouble:
+            return web.json_response({"message": self._feed.trouble}, status=503)
         if not self._hearing.is_set():
             return web.json_response({"message": "The broker is not connected"}, status=503)
         if not self._caught_up.is_set():

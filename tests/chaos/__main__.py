@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.chaos import report
 from tests.chaos.report import Result
-from tests.chaos.scenarios import alarm, frozen, kills, midcall, outages, rolling, rooms
+from tests.chaos.scenarios import alarm, frozen, kills, midcall, outages, rolling, rooms, topology
 from tests.chaos.stage import Stage
 from tests.servers import ServerFailed
 
@@ -29,6 +29,7 @@ SCENARIOS: dict[str, Any] = {
     "outages": outages,
     "alarm": alarm,
     "rolling": rolling,
+    "topology": topology,
 }
 
 
@@ -91,6 +92,10 @@ def parser() -> argparse.ArgumentParser:
     scenario = add("rolling", "every process replaced, one after the other, under a mixed load")
     scenario.add_argument("--clients", type=int, default=16, help="clients that keep their connections")
     scenario.add_argument("--rounds", type=int, default=1, help="how often each process is replaced")
+
+    scenario = add("topology", "every exchange, queue and binding deleted once, under a mixed load")
+    scenario.add_argument("--threads", type=int, default=4, help="clients")
+    scenario.add_argument("--deletions", type=int, default=100, help="the first so many of them")
     return whole
 
 

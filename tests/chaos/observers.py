@@ -112,6 +112,7 @@ class RoomListener:
         self.heard: list[str] = []  # ids of events
         self.reviews: set[int] = set()
         self.connections = 0
+        self.told_to_read: list[float] = []  # when (time.time()) it was told that not all can be replayed
         self._room = room
         self._url = url
         self._joined = threading.Event()
@@ -143,6 +144,8 @@ class RoomListener:
         )
 
     def _answered(self, answer: dict[str, Any], heard_since: bool) -> None:
+        if self._last and not answer.get("recovered"):
+            self.told_to_read.append(time.time())
         if not heard_since and not answer.get("recovered"):
             self._last = answer.get("last_event_id")
         self._joined.set()

@@ -148,7 +148,8 @@ def test_an_event_that_comes_twice_is_handled_once(full_deployment: FullDeployme
             "data": {"version": version, "user": {"id": user, "username": username}, "role": "user"},
         }
         with kombu.Connection(full_deployment.servers.amqp) as connection:
-            kombu.Producer(connection.channel(), exchange("auth")).publish(envelope, "user_updated")
+            queue = "evt-auth-user_updated--movies.handle_user_updated"
+            kombu.Producer(connection.channel()).publish(envelope, queue)
 
     def is_known_as(user: int, username: str) -> bool:
         return bool(first.api.get(f"/api/reviews/{reviews[user]}").json()["username"] == username)

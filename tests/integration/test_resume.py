@@ -96,9 +96,9 @@ class Room:
 
     def publish(self, *envelopes: dict[str, Any]) -> None:
         with kombu.Connection(self._amqp, transport_options={"confirm_publish": True}) as connection:
-            producer = connection.Producer(exchange=events.exchange("movies"), serializer="json")
+            producer = connection.Producer(serializer="json")
             for envelope in envelopes:
-                producer.publish(envelope, routing_key=envelope["type"])
+                producer.publish(envelope, routing_key=REVIEW_STREAM)
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import struct
+import subprocess
 import time
 from pathlib import Path
 
@@ -24,6 +26,14 @@ CONFIG = f"[{{rabbit, [{{vm_memory_high_watermark, {WATERMARK}}}, {{disk_free_li
 # Two schedulers that do not spin: the tests want the processors. Erlang's own port on 127.0.0.1 alone. No
 # second epmd, whatever becomes of ours.
 ERLANG = "+S 2:2 +sbwt none -kernel inet_dist_use_interface {127,0,0,1} -start_epmd false"
+
+
+# What no client may do to a queue of another connection.
+REMOVE_BINDING = """
+    Name = fun(Kind, Text) -> rabbit_misc:r(<<"/">>, Kind, Text) end,
+    rabbit_binding:remove(
+        {binding, Name(exchange, <<"%s">>), <<"%s">>, Name(queue, <<"%s">>), []}, <<"tests">>).
+"""
 
 
 class RabbitMq(Server):
@@ -71,15 +81,41 @@ class RabbitMq(Server):
     def clear_memory_alarm(self) -> None:
         self._set_watermark(WATERMARK)
 
+    def delete_queue(self, name: str) -> None:
+        """Also one that is another connection's alone."""
+        self.control("delete_queue", name)
+
+    def delete_binding(self, exchange: str, queue: str, routing_key: str) -> None:
+        """Also that of a queue which is another connection's alone."""
+        self.control("eval", REMOVE_BINDING % (exchange, routing_key, queue))
+
+    def queues(self) -> list[str]:
+        """Their names."""
+        return self.control("list_queues", "--quiet", "--no-table-headers", "name").split()
+
+    def bindings(self) -> list[tuple[str, str, str]]:
+        """Exchange, queue and routing key of each, but for those to the default exchange."""
+        columns = ("source_name", "destination_name", "routing_key")
+        lines = self.control("list_bindings", "--quiet", "--no-table-headers", *columns).splitlines()
+        rows = [line.split("\t") for line in lines]
+        return [(row[0], row[1], row[2]) for row in rows if len(row) == 3 and row[0]]
+
     def _set_watermark(self, fraction: str) -> None:
         self.control("set_vm_memory_high_watermark", fraction)
 
-    def control(self, *words: str | Path) -> None:
-        """Have rabbitmqctl do something."""
-        child = self._spawn([*self.control_command, *words], self.control_environment)
-        if child.wait(CONTROL_SECONDS) != 0:
-            child.kill()
-            raise ServerFailed(f"rabbitmqctl failed:\n{child.log_tail()}")
+    def control(self, *words: str | Path) -> str:
+        """Have rabbitmqctl do something; what it prints."""
+        ended = subprocess.run(
+            [*self.control_command, *words],
+            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"} | self.control_environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=CONTROL_SECONDS,
+        )
+        if ended.returncode != 0:
+            raise ServerFailed(f"rabbitmqctl failed:\n{ended.stdout}{ended.stderr}")
+        return ended.stdout
 
     @property
     def control_command(self) -> list[str | Path]:
