@@ -10,6 +10,7 @@ from broker import database, outbox
 from broker.arguments import checked
 from broker.clock import Clock
 from broker.database import Database
+from broker.dead_letters import DeadLetters
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
@@ -29,6 +30,7 @@ class AuthService:
     relay = OutboxRelay("AUTH_DATABASE_URL", source="auth")
     passwords = Passwords()
     tokens = Tokens()
+    dead = DeadLetters()
     writes = Writes()
     now = Clock()
 
@@ -153,6 +155,29 @@ class AuthService:
     def status(self) -> dict[str, str]:
         """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
         return database.status(self.transaction)
+
+    @rpc
+    def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The messages that could not be read or handled, the oldest first; they stay there. For operators.
+
+        `{"id", "queue", "error", "attempts", "died_at", "event", "properties"}` each: see
+        `broker.dead_letters`. `limit`: 1 to 1,000.
+        """
+        return self.dead.listed(limit)
+
+    @rpc
+    def replay_dead_letters(self, event_id: str | None = None) -> dict[str, Any]:
+        """Give dead letters to their handlers again, all or the one with this id. For operators.
+
+        `{"replayed": int, "left": [{"id", "queue", "reason"}], "more": bool}`: how many, which of them cannot
+        go back and why, and whether there are more than there was time for.
+        """
+        return self.dead.replay(event_id)
+
+    @rpc
+    def discard_dead_letters(self, event_id: str) -> int:
+        """Forget the dead letters with this id; answers how many there were. For operators."""
+        return self.dead.discard(event_id)
 
     @rpc
     def outbox(self) -> dict[str, Any]:

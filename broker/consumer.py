@@ -16,22 +16,21 @@ import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import eventlet
 import kombu
-import orjson
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint
 from pydantic import ValidationError
 
-from broker import config
-from broker.dead_letters import DeadLetterQueue
+from broker.aside import Aside
+from broker.decoding import Malformed, object_of
 from broker.errors import Unavailable
 from broker.events import Envelope, exchange
 from broker.link import Link, Subscription
+from broker.suspects import Suspects
 from broker.topology import is_required, queue_name
 
 _log = logging.getLogger(__name__)
@@ -40,6 +39,7 @@ MOST_ATTEMPTS = 5
 # Seconds after the first failure, the second …; the last one for all that follow.
 PAUSES = (0.1, 0.5, 2.0, 5.0)
 PREFETCH_EVENTS = 10
+MOST_EVENT_BYTES = 2**20
 
 
 class EventHandler(Entrypoint):
@@ -51,6 +51,8 @@ class EventHandler(Entrypoint):
     """
 
     link = Link()
+    aside = Aside()
+    suspects = Suspects()
 
     def __init__(self, source: str, event_type: str, *, each_instance: bool = False, **options: Any) -> None:
         self.source = source
@@ -63,9 +65,8 @@ class EventHandler(Entrypoint):
         handler = f"{service}.{self.method_name}"
         self._name = queue_name(self.source, self.event_type, handler)
         self._is_required = is_required(self.source, self.event_type, handler)
-        self._dead_letters = DeadLetterQueue(service, config.settings(self.container.config))
         self._stopping = False
-        self._subscription = Subscription(self._queue, self._receive, prefetch=PREFETCH_EVENTS)
+        self._subscription = Subscription(self._queue, self._receive, self._give_up, prefetch=PREFETCH_EVENTS)
         self.link.subscribe(self._subscription)
 
     def stop(self) -> None:
@@ -84,12 +85,18 @@ class EventHandler(Entrypoint):
     def _receive(self, message: kombu.Message) -> None:
         # Never in this greenlet, which reads: the work may wait for a free worker, or for the broker.
         try:
-            event = Envelope.model_validate(orjson.loads(message.body))
-        except (orjson.JSONDecodeError, ValidationError) as error:
-            _log.warning("%s got a message that is no event (%s)", self._name, type(error).__name__)
-            self._aside(partial(self._give_up, message, error, 1))
+            event = Envelope.model_validate(object_of(message.body, MOST_EVENT_BYTES))
+        except (Malformed, ValidationError) as error:
+            self._give_up(message, error)
+            return
+        self._begin(Delivery(message, event))
+
+    def _begin(self, delivery: "Delivery") -> None:
+        begin = partial(self._aside, partial(self._attempt, delivery))
+        if self.suspects.is_one(delivery.message):
+            self.suspects.add(delivery.message, self._name, begin)
         else:
-            self._aside(partial(self._attempt, Delivery(message, event)))
+            begin()
 
     def _aside(self, work: Callable[[], None]) -> None:
         self.container.spawn_managed_thread(work, identifier=self._name)
@@ -105,6 +112,7 @@ class EventHandler(Entrypoint):
                 self.link.requeue(delivery.message)
 
     def _handled(self, delivery: "Delivery", _worker: Any, result: Any, exc_info: Any) -> tuple[Any, Any]:
+        self.suspects.end(delivery.message)
         if exc_info is None:
             self.link.ack(delivery.message)
         else:
@@ -115,7 +123,7 @@ class EventHandler(Entrypoint):
         delivery.failures += 1
         delivery.attempts += not isinstance(error, Unavailable)
         if self.each_instance or delivery.attempts >= MOST_ATTEMPTS:
-            self._aside(partial(self._give_up, delivery.message, error, delivery.attempts))
+            self._give_up(delivery.message, error, delivery.attempts)
             return
         pause = PAUSES[min(delivery.failures, len(PAUSES)) - 1]
         _log.warning(
@@ -125,23 +133,14 @@ class EventHandler(Entrypoint):
             type(error).__name__,
             pause,
         )
-        eventlet.spawn_after(pause, self._attempt, delivery)
+        eventlet.spawn_after(pause, self._begin, delivery)
 
-    def _give_up(self, message: kombu.Message, error: Exception, attempts: int) -> None:
-        """Be done with a message, once it is kept as a dead letter."""
+    def _give_up(self, message: kombu.Message, error: Exception, attempts: int = 1) -> None:
+        """Be done with a message, once it is kept as a dead letter where others do not have it as well."""
         if self.each_instance:
-            _log.warning("%s drops an event (%s)", self._name, type(error).__name__)
-            self.link.ack(message)
-            return
-        while self.link.holds(message) and not self._stopping:
-            try:
-                self._dead_letters.add(message, self._name, error, attempts, datetime.now(UTC))
-            except Unavailable:
-                eventlet.sleep(PAUSES[-1])
-            else:
-                _log.error("%s gave an event up: it is a dead letter (%s)", self._name, type(error).__name__)
-                self.link.ack(message)
-                return
+            self.aside.drop(message, self._name, error)
+        else:
+            self.aside.put(message, self._name, error, attempts)
 
 
 @dataclass

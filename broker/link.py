@@ -25,6 +25,7 @@ from nameko.extensions import SharedExtension
 
 from broker import config
 from broker.answers import ReadElsewhere, Unanswered
+from broker.reading import unreadable
 from broker.rpc_client import bounded_connection
 from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from broker.wire import Wire
@@ -44,16 +45,22 @@ class LinkDown(Exception):
     """There is no connection to the broker now, or it takes nothing."""
 
 
+class Unread(Exception):
+    """A message could not be read; its text says why."""
+
+
 @dataclass(eq=False)
 class Subscription:
     """A queue that is declared and consumed whenever the link opens: `queue`, or what it answers then.
 
-    `receive` gets each message, undecoded, in the greenlet that reads: it must not block. At most `prefetch`
-    messages are out at once (0: any number).
+    `receive` gets each message, undecoded, in the greenlet that reads: it must not block. `set_aside` gets
+    those that cannot be read (`broker/reading.py`), and those at which `receive` raised, with the error. At
+    most `prefetch` messages are out at once (0: any number).
     """
 
     queue: kombu.Queue | Callable[[], kombu.Queue]
     receive: Callable[[kombu.Message], None]
+    set_aside: Callable[[kombu.Message, Exception], None]
     prefetch: int = 0
     no_ack: bool = False
     consumer: Any = field(default=None, repr=False)
@@ -276,17 +283,14 @@ class Link(SharedExtension):
         """Waits for no answer: another greenlet may read by now."""
         if subscription.no_ack and self.speaks_amqp:
             # Replies, most of what a gateway hears: the driver's message has all that they need.
-            channel.basic_consume(
-                queue.name, "replies", no_ack=True, nowait=True, callback=subscription.receive
-            )
+            deliver = partial(self._deliver, subscription)
+            channel.basic_consume(queue.name, "replies", no_ack=True, nowait=True, callback=deliver)
             return
         consumer = kombu.Consumer(
             channel,
             [queue],
             auto_declare=False,
-            on_message=subscription.receive,
-            # What says that it is compressed and is not comes as it is, instead of ending the link.
-            on_decode_error=lambda message, _: subscription.receive(message),
+            on_message=partial(self._deliver, subscription),
             no_ack=subscription.no_ack,
         )
         if self.speaks_amqp:
@@ -297,6 +301,16 @@ class Link(SharedExtension):
         if self.speaks_amqp:
             channel.cancel_callbacks[tag] = partial(self._on_cancelled, subscription)
         subscription.consumer = consumer
+
+    def _deliver(self, subscription: Subscription, message: kombu.Message) -> None:
+        """No message ends the greenlet that reads, and with it the link."""
+        if (wrong := unreadable(message)) is not None:
+            subscription.set_aside(message, Unread(wrong.reason))
+            return
+        try:
+            subscription.receive(message)
+        except Exception as error:
+            subscription.set_aside(message, error)
 
     def _announce_opening(self) -> None:
         for function in self._opened:

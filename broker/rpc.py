@@ -33,16 +33,18 @@ from nameko.extensions import DependencyProvider, SharedExtension
 from nameko.rpc import Rpc
 
 from broker import config
+from broker.aside import Aside
 from broker.calls import ANSWER_BY, Call
+from broker.decoding import Malformed, object_of
 from broker.errors import DeadlineExceeded, PlatformError, ServiceUnavailable
 from broker.link import Link, LinkDown, Subscription
+from broker.replies import DIRECT_REPLY_TO, Replies
 from broker.rpc_client import RPC_EXCHANGE, TRANSIENT, outcome
+from broker.suspects import Suspects
+from broker.tally import Tally
 
 _log = logging.getLogger(__name__)
 
-# https://www.rabbitmq.com/docs/direct-reply-to
-DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
-DEFAULT_EXCHANGE = ""
 MOST_SAID = 200  # characters of what was sent that an error repeats
 TOO_BUSY = "There is too much of this to do at the moment; try again soon"
 
@@ -50,11 +52,14 @@ TOO_BUSY = "There is too much of this to do at the moment; try again soon"
 class RpcConsumer(SharedExtension):
     """Takes a service's calls from its queue and answers them; Nameko's, over the link.
 
-    Nothing that a message holds, and no trouble of the broker's, ends the service: what cannot be answered is
-    logged.
+    Nothing that a message holds, and no trouble of the broker's, ends the service or its link: a call that
+    cannot be read is a dead letter, what cannot be answered is logged.
     """
 
     link = Link()
+    aside = Aside()
+    suspects = Suspects()
+    replies = Replies()
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,13 +67,18 @@ class RpcConsumer(SharedExtension):
         self._subscription: Subscription | None = None
         self._waiting: LightQueue = LightQueue()  # for a worker; as many as the broker hands out at once
         self._heavy: set[kombu.Message] = set()  # the calls of heavy methods that wait or are at work
+        self._queue = ""
+        self._unanswered = Tally(_log, "a call of %s is not answered")
 
     def register_provider(self, entrypoint: "RpcEntrypoint") -> None:
         service = self.container.service_name
         self._entrypoints[f"{service}.{entrypoint.method_name}"] = entrypoint
         if self._subscription is None:
-            queue = kombu.Queue(f"rpc-{service}", RPC_EXCHANGE, routing_key=f"{service}.*", durable=True)
-            self._subscription = Subscription(queue, self._receive, prefetch=self.container.max_workers)
+            self._queue = f"rpc-{service}"
+            queue = kombu.Queue(self._queue, RPC_EXCHANGE, routing_key=f"{service}.*", durable=True)
+            self._subscription = Subscription(
+                queue, self._receive, self._set_aside, prefetch=self.container.max_workers
+            )
             self.link.subscribe(self._subscription)
 
     def unregister_provider(self, entrypoint: "RpcEntrypoint") -> None:  # noqa: ARG002
@@ -87,6 +97,14 @@ class RpcConsumer(SharedExtension):
         if self._subscription is None:
             self.link.requeue(message)
             return
+        call = Call.received(message)
+        if self.suspects.is_one(message):
+            self.suspects.add(message, self._queue, partial(self._admit, call))
+        else:
+            self._admit(call)
+
+    def _admit(self, call: Call) -> None:
+        message = call.message
         entrypoint = self._entrypoints.get(message.delivery_info["routing_key"])
         if entrypoint is not None and entrypoint.is_heavy:
             if len(self._heavy) >= max(self.container.max_workers // 2, 1):
@@ -94,12 +112,19 @@ class RpcConsumer(SharedExtension):
                 self.handle_result(message, None, (ServiceUnavailable, error, None))
                 return
             self._heavy.add(message)
-        call = Call.received(message)
         if self.container._worker_pool.free() > 0 and self._waiting.empty():
             self._handle(call)
         else:
             # All workers are at work, and waiting for one of them would keep the link from being read.
             self._waiting.put(call)
+
+    def _set_aside(self, message: kombu.Message, error: Exception) -> None:
+        self._done(message)
+        self.aside.put(message, self._queue, error)
+
+    def _done(self, message: kombu.Message) -> None:
+        self._heavy.discard(message)
+        self.suspects.end(message)
 
     def _serve_waiting(self) -> None:
         while True:
@@ -111,7 +136,7 @@ class RpcConsumer(SharedExtension):
     def _handle(self, call: Call) -> None:
         message = call.message
         if call.is_overdue:
-            self._heavy.discard(message)
+            self._done(message)
             self.link.ack(message)
             return
         routing_key = message.delivery_info["routing_key"]
@@ -125,7 +150,7 @@ class RpcConsumer(SharedExtension):
 
     def handle_result(self, message: kombu.Message, result: Any, exc_info: Any) -> tuple[Any, Any]:
         """Send the reply, if anybody waits for one, and be done with the message."""
-        self._heavy.discard(message)
+        self._done(message)
         error = None if exc_info is None else serialize(exc_info[1])
         try:
             body = orjson.dumps({"result": result, "error": error})
@@ -133,16 +158,11 @@ class RpcConsumer(SharedExtension):
             exc_info = sys.exc_info()
             body = orjson.dumps({"result": None, "error": serialize(UnserializableValueError(result))})
         routing_key = message.delivery_info["routing_key"]
-        reply_to = message.properties.get("reply_to")
-        if not reply_to:
-            _log.warning("a call of %s says nowhere to reply to", routing_key)
+        if not (reply_to := message.properties.get("reply_to")):
+            self._unanswered.note(routing_key, "it says nowhere to reply to")
         else:
-            exchange = DEFAULT_EXCHANGE if reply_to.startswith(DIRECT_REPLY_TO) else RPC_EXCHANGE.name
-            properties: dict[str, Any] = {"delivery_mode": TRANSIENT}
-            if (correlation_id := message.properties.get("correlation_id")) is not None:
-                properties["correlation_id"] = correlation_id
             try:
-                self.link.publish(body, exchange, reply_to, **properties)
+                self.replies.send(body, reply_to, message.properties.get("correlation_id"))
             except LinkDown:
                 _log.warning("the reply to a call of %s could not be sent: the broker is away", routing_key)
         self.link.ack(message)
@@ -196,6 +216,14 @@ class RpcEntrypoint(Rpc):
         except ContainerBeingKilled:
             self.rpc_consumer.requeue_message(message)
 
+    def unpack_message_headers(self, message: kombu.Message) -> dict[str, Any]:
+        """Nameko's, for headers of anybody's: one whose name is no text is for somebody else."""
+        return {
+            self._strip_header_name(name): value
+            for name, value in message.headers.items()
+            if isinstance(name, str)
+        }
+
 
 rpc = RpcEntrypoint.decorator
 
@@ -209,6 +237,7 @@ class RpcClient(SharedExtension):
         super().__init__()
         self._waiting: dict[str, Event] = {}
         self._numbers = count()
+        self._unread = Tally(_log, "%s is dropped")
         self._reply_to = DIRECT_REPLY_TO
 
     def setup(self) -> None:
@@ -220,7 +249,7 @@ class RpcClient(SharedExtension):
                 name, RPC_EXCHANGE, routing_key=self._reply_to, exclusive=True, auto_delete=True
             )
         self.link.keep(RPC_EXCHANGE)
-        self.link.subscribe(Subscription(queue, self._receive, no_ack=True))
+        self.link.subscribe(Subscription(queue, self._receive, self._set_aside, no_ack=True))
         self.link.watch(lost=self._lost, returned=self._returned)
 
     def call(self, method: str, args: Any, kwargs: Any, seconds: float) -> Any:
@@ -258,13 +287,14 @@ class RpcClient(SharedExtension):
         if reply is None:
             return  # its caller has waited long enough
         try:
-            body = orjson.loads(message.body)
-            if not isinstance(body, dict):
-                raise TypeError
-        except (orjson.JSONDecodeError, TypeError):
-            _log.warning("dropped a reply that is none")
-            return
-        reply.send(body)
+            reply.send(object_of(message.body))
+        except Malformed as error:
+            reply.send_exception(ServiceUnavailable())
+            self._set_aside(message, error)
+
+    def _set_aside(self, _message: kombu.Message, error: Exception) -> None:
+        # Acknowledged when they were sent, and of no use to anybody else.
+        self._unread.note("a reply", error)
 
     def _lost(self) -> None:
         """The replies went with the link; whether the calls were heard nobody knows."""

@@ -10,7 +10,9 @@ import kombu
 from kombu.exceptions import OperationalError
 from nameko.exceptions import deserialize
 
+from broker.decoding import Malformed, object_of
 from broker.errors import DeadlineExceeded, ServiceUnavailable
+from broker.reading import BrokerConnection
 
 RPC_EXCHANGE = kombu.Exchange("nameko-rpc", type="topic", durable=True)
 TRANSIENT = 1
@@ -28,7 +30,7 @@ def bounded_connection(
     Raises whatever kombu raises for a URI that it cannot read.
     """
     bounds = {"read_timeout": SOCKET_SECONDS, "write_timeout": SOCKET_SECONDS}
-    connection = kombu.Connection(
+    connection = BrokerConnection(
         uri,
         connect_timeout=CONNECT_SECONDS,
         heartbeat=heartbeat,
@@ -56,10 +58,16 @@ def open_connection(uri: str, transport_options: Mapping[str, Any]) -> Iterator[
 
 
 def outcome(body: Mapping[str, Any]) -> Any:
-    """The result that a reply carries; raises the error that it carries instead."""
-    if error := body.get("error"):
-        raise deserialize(error)
-    return body["result"]
+    """The result that a reply carries; raises the error that it carries instead, or ServiceUnavailable for
+    a reply that is none.
+    """
+    if not (error := body.get("error")):
+        return body.get("result")
+    try:
+        exception = deserialize(error)
+    except (AttributeError, TypeError, ValueError):
+        raise ServiceUnavailable from None
+    raise exception
 
 
 def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) -> Any:
@@ -72,10 +80,11 @@ def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) 
     returned: list[Any] = []
     correlation_id = uuid.uuid4().hex
 
-    def receive(body: Mapping[str, Any], message: kombu.Message) -> None:
+    def receive(message: kombu.Message) -> None:
         message.ack()
         if message.properties.get("correlation_id") == correlation_id:
-            replies.append(body)
+            with suppress(Malformed):
+                replies.append(object_of(message.body))
 
     reply_to = f"rpc.reply-{correlation_id}"
     queue = kombu.Queue(reply_to, RPC_EXCHANGE, routing_key=reply_to, exclusive=True, auto_delete=True)
@@ -84,7 +93,7 @@ def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) 
     try:
         # Without this kombu would try again by itself, after pauses of its own.
         connection.ensure_connection(max_retries=0)
-        with connection.channel() as channel, kombu.Consumer(channel, [queue], callbacks=[receive]):
+        with connection.channel() as channel, kombu.Consumer(channel, [queue], on_message=receive):
             if hasattr(channel, "events"):  # a broker in memory returns nothing
                 channel.events["basic_return"].add(lambda *of: returned.append(of))
             kombu.Producer(channel, RPC_EXCHANGE).publish(

@@ -204,16 +204,21 @@ class MoviesService:
     @rpc
     @checked
     def dead_letters(self, limit: Limit = 100) -> list[Fields]:
-        """The events that could not be handled, the oldest first; they stay where they are. For operators.
+        """The messages that could not be read or handled, the oldest first; they stay there. For operators.
 
-        `{"id", "queue", "error", "attempts", "died_at", "event"}` each. `limit`: 1 to 1,000.
+        `{"id", "queue", "error", "attempts", "died_at", "event", "properties"}` each: see
+        `broker.dead_letters`. `limit`: 1 to 1,000.
         """
         return self.dead.listed(limit)
 
     @rpc
     @checked
-    def replay_dead_letters(self, event_id: Plain | None = None) -> int:
-        """Handle dead letters again, all or the one with this id; answers how many. For operators."""
+    def replay_dead_letters(self, event_id: Plain | None = None) -> dict[str, Any]:
+        """Give dead letters to their handlers again, all or the one with this id. For operators.
+
+        `{"replayed": int, "left": [{"id", "queue", "reason"}], "more": bool}`: how many, which of them cannot
+        go back and why, and whether there are more than there was time for.
+        """
         return self.dead.replay(event_id)
 
     @rpc

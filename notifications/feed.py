@@ -22,7 +22,10 @@ from kombu.exceptions import KombuError
 from kombu.mixins import ConsumerMixin
 from pydantic import ValidationError
 
+from broker.decoding import Malformed, object_of
 from broker.events import Envelope, exchange
+from broker.reading import unreadable
+from broker.tally import Tally
 from broker.topology import REVIEW_STREAM, review_stream
 from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from notifications.peers import SOURCE
@@ -41,6 +44,7 @@ AGAIN_SECONDS = 5.0  # for the message that was seen last to come again
 PREFETCH_OWN = 100
 PREFETCH_STREAM = 1000
 ACKNOWLEDGED_AT_ONCE = 100  # of the stream, where it only says that more may come
+MOST_EVENT_BYTES = 2**20
 MOST_WAITING = 1000  # events handed over and not yet worked off; the broker keeps the rest
 
 
@@ -82,6 +86,7 @@ class Feed(ConsumerMixin):
         self._mark: str | None = None  # until it has come
         self._unacknowledged = 0
         self._look_at = 0.0
+        self._dropped = Tally(_log, "dropped a message of %s that is no event")
         self._troubles = Troubles()
         self._assert_at = 0.0
 
@@ -145,17 +150,14 @@ class Feed(ConsumerMixin):
         own = Consumer(
             [self._own],
             auto_declare=False,
-            callbacks=[self._take],
-            accept=["json"],
+            on_message=self._take,
             prefetch_count=PREFETCH_OWN,
         )
         self._reviews = stream = kombu.Consumer(
             self._opened.channel(),
             [self._stream()],
             auto_declare=False,
-            callbacks=[self._take_from_the_stream],
-            on_decode_error=self.on_decode_error,
-            accept=["json"],
+            on_message=self._take_from_the_stream,
             prefetch_count=PREFETCH_STREAM,
         )
         return [own, stream]
@@ -207,10 +209,6 @@ class Feed(ConsumerMixin):
             _log.warning("the queue %s was deleted: making another", self._own.name)
         self._says(hears=False)
 
-    def on_decode_error(self, message: kombu.Message, exc: Exception) -> None:
-        _log.warning("dropped a message that is not JSON (%s)", type(exc).__name__)
-        message.ack()
-
     def _begin(self) -> None:
         """Decide from where the stream is read."""
         self._unacknowledged = 0
@@ -228,20 +226,23 @@ class Feed(ConsumerMixin):
             queue.consumer_arguments = {"x-stream-offset": self._seen[0] if self._seen else since}
         return queue
 
-    def _take(self, body: Any, message: kombu.Message) -> None:
-        self._hand_over(body, message)
+    def _take(self, message: kombu.Message) -> None:
+        self._hand_over(self._envelope(message))
         message.ack()
 
-    def _take_from_the_stream(self, body: Any, message: kombu.Message) -> None:
+    def _take_from_the_stream(self, message: kombu.Message) -> None:
         if not self._streams:
-            self._take(body, message)
+            self._take(message)
             return
-        event_id = str(body.get("id")) if isinstance(body, dict) else ""
-        seen = (int(message.headers["x-stream-offset"]), event_id)
-        if self._again is None:
-            self._seen = seen
-            self._hand_over(body, message)
-            if event_id == self._mark:
+        envelope = self._envelope(message)
+        event_id = envelope.id if envelope is not None else ""
+        # Its place is among its headers: what has none is passed over.
+        offset = message.headers.get("x-stream-offset")
+        seen = None if offset is None else (int(offset), event_id)
+        if seen is None or self._again is None:
+            self._seen = seen or self._seen
+            self._hand_over(envelope)
+            if self._mark is not None and event_id == self._mark:
                 self._mark = None
                 self._receive(Turn.CAUGHT_UP)
                 self._says(hears=True)
@@ -255,13 +256,24 @@ class Feed(ConsumerMixin):
             message.ack(multiple=True)
             self._unacknowledged = 0
 
-    def _hand_over(self, body: Any, message: kombu.Message) -> None:
+    def _envelope(self, message: kombu.Message) -> Envelope | None:
+        """The event that a message is. One that is none, or cannot be read, is counted and passed over: the
+        stream keeps what is in it, and our own queue has nothing that others have not.
+        """
+        try:
+            if (wrong := unreadable(message)) is not None:
+                raise Malformed(wrong.reason)
+            return Envelope.model_validate(object_of(message.body, MOST_EVENT_BYTES))
+        except (Malformed, ValidationError) as error:
+            info = message.delivery_info
+            self._dropped.note(f"{info.get('exchange')}/{info.get('routing_key')}", error)
+            return None
+
+    def _hand_over(self, envelope: Envelope | None) -> None:
         while self._waiting() > MOST_WAITING and not self.should_stop:
             time.sleep(0.01)
-        try:
-            self._receive(Envelope.model_validate(body))
-        except ValidationError:
-            _log.warning("dropped a message that is not an event (%s)", message.delivery_info["routing_key"])
+        if envelope is not None:
+            self._receive(envelope)
 
     def _check(self) -> None:
         if self.should_stop:

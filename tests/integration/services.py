@@ -63,7 +63,7 @@ class Fragile:
         return self.dead.listed()
 
     @rpc
-    def replay_dead_letters(self, event_id: str) -> int:
+    def replay_dead_letters(self, event_id: str) -> dict[str, Any]:
         return self.dead.replay(event_id)
 
     @rpc

@@ -101,7 +101,7 @@ def test_an_event_that_always_fails_is_a_dead_letter_until_it_is_replayed(fragil
     assert letter["event"]["data"] == {"failures": 1000}
     assert fragile.attempts(event) == 5
     fragile.call("heal", event)
-    assert fragile.call("replay_dead_letters", event) == 1
+    assert fragile.call("replay_dead_letters", event)["replayed"] == 1
     wait_until(lambda: fragile.is_handled(event), SECONDS, "the event is handled after all")
     assert fragile.dead_letter(event) is None
 
