@@ -8,8 +8,8 @@ after MOST_ATTEMPTS the event is a dead letter (`broker/dead_letters.py`). Troub
 fault, a database that is away, is waited out and does not count. The queue is Nameko's for such a handler,
 shared by all instances of the service, durable: what happens while none runs is handled by the next.
 
-At least once: an event comes again where an instance dies at work, or the relay did. A handler that must not
-do its work twice asks `broker.idempotency` in its transaction.
+At least once: an event comes again where an instance dies at work, or the relay did. And what it says is a
+hint: a handler asks whoever owns it, and does what is true by then, once or twice alike.
 """
 
 import logging
@@ -22,15 +22,13 @@ from typing import Any
 
 import eventlet
 import kombu
-import orjson
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint
-from pydantic import ValidationError
 
 from broker import config
 from broker.dead_letters import DeadLetterQueue
 from broker.errors import Unavailable
-from broker.events import Envelope, exchange
+from broker.events import Envelope, exchange, received
 from broker.link import Link, Subscription
 
 _log = logging.getLogger(__name__)
@@ -79,8 +77,8 @@ class EventHandler(Entrypoint):
     def _receive(self, message: kombu.Message) -> None:
         # Never in this greenlet, which reads: the work may wait for a free worker, or for the broker.
         try:
-            event = Envelope.model_validate(orjson.loads(message.body))
-        except (orjson.JSONDecodeError, ValidationError) as error:
+            event = received(message.body, self.source, self.event_type)
+        except ValueError as error:
             _log.warning("%s got a message that is no event (%s)", self._name, type(error).__name__)
             self._aside(partial(self._give_up, message, error, 1))
         else:

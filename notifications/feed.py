@@ -18,16 +18,17 @@ from typing import Any
 import kombu
 from kombu.exceptions import KombuError
 from kombu.mixins import ConsumerMixin
-from pydantic import ValidationError
 
-from broker.events import Envelope, exchange
-from broker.topology import REVIEW_STREAM, review_stream
+from broker.events import Envelope, exchange, received
+from broker.log_lines import Drops
+from broker.topology import REVIEW_SOURCE, REVIEW_STREAM, review_stream
 from notifications.peers import SOURCE
 from notifications.threads import spawn
 
 _log = logging.getLogger(__name__)
 
 OWN = {"auth": ("session_revoked", "user_updated"), SOURCE: ("#",)}
+SOURCES = {exchange(source).name: source for source in OWN}
 MARK = "reading_began"  # the type of what a reader of the stream puts into it, to know when it has caught up
 RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}  # seconds
 AFTER_FAILURE_SECONDS = 1.0
@@ -78,6 +79,7 @@ class Feed(ConsumerMixin):
         self._mark: str | None = None  # until it has come
         self._unacknowledged = 0
         self._look_at = 0.0
+        self._drops = Drops("a message that is no event")
 
     def start(self) -> None:
         self.running = True
@@ -122,13 +124,11 @@ class Feed(ConsumerMixin):
             for event in events
         ]
         self._own = kombu.Queue(name, bindings, exclusive=True, auto_delete=True, durable=False)
-        own = Consumer([self._own], callbacks=[self._take], accept=["json"], prefetch_count=PREFETCH_OWN)
+        own = Consumer([self._own], on_message=self._take, prefetch_count=PREFETCH_OWN)
         stream = kombu.Consumer(
             self._opened.channel(),
             [self._stream()],
-            callbacks=[self._take_from_the_stream],
-            on_decode_error=self.on_decode_error,
-            accept=["json"],
+            on_message=self._take_from_the_stream,
             prefetch_count=PREFETCH_STREAM,
         )
         return [own, stream]
@@ -160,10 +160,6 @@ class Feed(ConsumerMixin):
         if self._again is not None and now > self._again_until:
             raise _OtherStream
 
-    def on_decode_error(self, message: kombu.Message, exc: Exception) -> None:
-        _log.warning("dropped a message that is not JSON (%s)", type(exc).__name__)
-        message.ack()
-
     def _begin(self) -> None:
         """Decide from where the stream is read."""
         self._unacknowledged = 0
@@ -181,19 +177,22 @@ class Feed(ConsumerMixin):
             queue.consumer_arguments = {"x-stream-offset": self._seen[0] if self._seen else since}
         return queue
 
-    def _take(self, body: Any, message: kombu.Message) -> None:
-        self._hand_over(body, message)
+    def _take(self, message: kombu.Message) -> None:
+        info = message.delivery_info
+        self._hand_over(self._read(message, SOURCES.get(info["exchange"], ""), info["routing_key"]))
         message.ack()
 
-    def _take_from_the_stream(self, body: Any, message: kombu.Message) -> None:
+    def _take_from_the_stream(self, message: kombu.Message) -> None:
+        envelope = self._read(message, REVIEW_SOURCE)
         if not self._streams:
-            self._take(body, message)
+            self._hand_over(envelope)
+            message.ack()
             return
-        event_id = str(body.get("id")) if isinstance(body, dict) else ""
+        event_id = envelope.id if envelope else ""
         seen = (int(message.headers["x-stream-offset"]), event_id)
         if self._again is None:
             self._seen = seen
-            self._hand_over(body, message)
+            self._hand_over(envelope)
             if event_id == self._mark:
                 self._mark = None
                 self._receive(Turn.CAUGHT_UP)
@@ -208,13 +207,24 @@ class Feed(ConsumerMixin):
             message.ack(multiple=True)
             self._unacknowledged = 0
 
-    def _hand_over(self, body: Any, message: kombu.Message) -> None:
+    def _read(self, message: kombu.Message, source: str, event_type: str | None = None) -> Envelope | None:
+        """The envelope that came from there, or from the stream a mark; None for anything else."""
+        try:
+            try:
+                return received(message.body, source, event_type)
+            except ValueError:
+                if source == REVIEW_SOURCE and (mark := received(message.body, SOURCE)).type == MARK:
+                    return mark
+                raise
+        except ValueError as error:
+            self._drops.note(f"{message.delivery_info['routing_key']}: {type(error).__name__}")
+            return None
+
+    def _hand_over(self, envelope: Envelope | None) -> None:
         while self._waiting() > MOST_WAITING and not self.should_stop:
             time.sleep(0.01)
-        try:
-            self._receive(Envelope.model_validate(body))
-        except ValidationError:
-            _log.warning("dropped a message that is not an event (%s)", message.delivery_info["routing_key"])
+        if envelope is not None:
+            self._receive(envelope)
 
     def _check(self) -> None:
         if self.should_stop:
