@@ -6,7 +6,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from auth import names
 from broker import addresses, text
-from broker.validation import MAX_ID, Body
+from broker.hints import MOST_ASKED
+from broker.validation import MAX_ID, Body, Id, is_storable
 
 MOST_ACCOUNT = 200  # characters of what an operator calls an account
 
@@ -55,3 +56,17 @@ class UpdateProfile(Body):
 
 class DeleteAccount(Body):
     current_password: GivenPassword
+
+
+def _storable(text: str) -> str:
+    if not is_storable(text):
+        raise ValueError("must not hold NUL or broken characters")
+    return text
+
+
+SessionId = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+
+
+class Confirm(Body):
+    users: Annotated[list[Id], Field(max_length=MOST_ASKED)]
+    sessions: Annotated[list[SessionId], Field(max_length=MOST_ASKED)]

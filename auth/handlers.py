@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,7 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from auth import commands, domain, keying, names, storage
+from auth import commands, domain, keying, names, storage, verification
 from auth.domain import PasswordHasher, TokenSettings
 from broker import outbox, text
 from broker.clock import iso
@@ -77,7 +78,7 @@ def login(
             raise KeyReused
         if earlier and not storage.is_live(session, begun["session"], write.now):
             begun = _begin_session_again(session, user, tokens, write)
-        key = _signing_key(session, tokens, write.now)
+        key = verification.signing_key(session, tokens, write.now)
     # Not kept anywhere: a repetition gets it signed again, and EdDSA signs the same in the same way.
     issued_at = datetime.fromtimestamp(begun["issued_at"], UTC)
     token = domain.access_token(key, tokens, user.id, user.username, begun["session"], issued_at)
@@ -141,11 +142,11 @@ def update_profile(
             before = _known(storage.user_by_id(session, user_id, lock=True))
             _check_unchanged(before, checked)
             user = storage.change_user(session, user_id, changes, write.now)
+            if user.username != before.username:
+                _announce_updated(session, user, write.now)
             if command.password is not None:
                 revoked = storage.revoke_sessions_of(session, user_id, write.now, but=session_id)
                 _announce_revoked(session, user, revoked, write.now)
-            if user.username != before.username:
-                _announce_updated(session, user, write.now)
             return _settled(session, user, write)
     except IntegrityError as error:
         raise _taken(_column(error)) from error
@@ -167,9 +168,9 @@ def delete_account(
         user = _known(storage.user_by_id(session, user_id, lock=True))
         _check_unchanged(user, checked)
         revoked = storage.revoke_sessions_of(session, user_id, write.now)
-        _announce_revoked(session, user, revoked, write.now)
+        version = _announce_revoked(session, user, revoked, write.now)
         storage.remove_user(session, user_id)
-        outbox.record(session, UserDeleted(version=user.version + 1, user=_reference(user)), write.now)
+        outbox.record(session, UserDeleted(version=version + 1, user=_reference(user)), write.now)
 
 
 def set_role(transaction: Transaction, user: str | int, role: domain.Role, write: Write) -> dict[str, Any]:
@@ -192,39 +193,6 @@ def key_accounts(transaction: Transaction, now: datetime) -> None:
     with transaction() as session:
         for collision in keying.key_some(session, now):
             _log.warning("accounts collide: %s", collision)
-
-
-def verification(transaction: Transaction, tokens: TokenSettings, now: datetime) -> dict[str, Any]:
-    with transaction() as session:
-        _signing_key(session, tokens, now)
-        keys = storage.published_keys(session, _retirement_limit(tokens, now))
-        revoked = storage.revoked_sessions(session, now)
-        staff = storage.staff(session)
-        renamed = storage.renamed(session, _retirement_limit(tokens, now))
-    return {
-        "keys": [domain.public_jwk(key, tokens.secret) for key in keys],
-        "revoked": [{"session": row.id, "expires_at": int(row.expires_at.timestamp())} for row in revoked],
-        "staff": [{"user_id": row.id, "role": row.role} for row in staff],
-        "renamed": [{"user_id": row.id, "username": row.username, "version": row.version} for row in renamed],
-    }
-
-
-def public_keys(transaction: Transaction, tokens: TokenSettings, now: datetime) -> list[dict[str, Any]]:
-    with transaction() as session:
-        _signing_key(session, tokens, now)
-        keys = storage.published_keys(session, _retirement_limit(tokens, now))
-    return [domain.public_jwk(key, tokens.secret) for key in keys]
-
-
-def rotate_keys(transaction: Transaction, tokens: TokenSettings, write: Write) -> str:
-    with transaction() as session:
-        if earlier := write.claim(session):
-            return str(earlier.answer)
-        storage.lock_keys(session)
-        storage.retire_keys(session, write.now)
-        key = domain.new_signing_key(tokens.secret)
-        storage.add_key(session, key, write.now)
-        return write.settle(session, key.kid)
 
 
 def forget_expired_sessions(transaction: Transaction, now: datetime) -> None:
@@ -259,22 +227,6 @@ def _begin_session_again(
     if earlier and storage.is_live(session, earlier.answer["session"], write.now):
         return dict(earlier.answer)
     return _begin_session(session, user, tokens, write)
-
-
-def _signing_key(session: Session, tokens: TokenSettings, now: datetime) -> domain.SigningKey:
-    """The key that signs; the first one is made here, by whoever needs it first."""
-    if key := storage.current_key(session):
-        return key
-    storage.lock_keys(session)
-    if key := storage.current_key(session):
-        return key
-    key = domain.new_signing_key(tokens.secret)
-    storage.add_key(session, key, now)
-    return key
-
-
-def _retirement_limit(tokens: TokenSettings, now: datetime) -> datetime:
-    return now - timedelta(seconds=tokens.lifetime) - domain.RETIREMENT_MARGIN
 
 
 def _is_confirmed(command: commands.UpdateProfile) -> bool:
@@ -331,15 +283,19 @@ def _meant(session: Session, user: str | int) -> Row[Any]:
     return _known(found[0] if found else None)
 
 
-def _announce_revoked(session: Session, user: Row[Any], revoked: Any, now: datetime) -> None:
-    for row in revoked:
+def _announce_revoked(session: Session, user: Row[Any], revoked: Sequence[Row[Any]], now: datetime) -> int:
+    """Each under a version of its own, or whoever keeps the highest would drop the second; the last one."""
+    for version, row in enumerate(revoked, start=int(user.version) + 1):
         event = SessionRevoked(
-            version=user.version,
+            version=version,
             user=_reference(user),
             session=row.id,
             expires_at=int(row.expires_at.timestamp()),
         )
         outbox.record(session, event, now)
+    if revoked:
+        storage.count_versions(session, user.id, len(revoked))
+    return int(user.version) + len(revoked)
 
 
 def _announce_updated(session: Session, user: Row[Any], now: datetime) -> None:

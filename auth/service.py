@@ -4,7 +4,7 @@ from typing import Any
 
 from nameko.timer import timer
 
-from auth import commands, domain, handlers
+from auth import commands, domain, handlers, verification
 from auth.providers import Passwords, Tokens
 from broker import database, outbox
 from broker.arguments import checked
@@ -134,12 +134,12 @@ class AuthService:
         Tokens that the old key signed stay good until they expire.
         """
         write = self.writes.asked(idempotency_key, None)
-        return handlers.rotate_keys(self.transaction, self.tokens, write)
+        return verification.rotate_keys(self.transaction, self.tokens, write)
 
     @rpc
     def public_keys(self) -> list[dict[str, Any]]:
         """The public keys that verify access tokens, as JSON Web Keys."""
-        return handlers.public_keys(self.transaction, self.tokens, self.now())
+        return verification.public_keys(self.transaction, self.tokens, self.now())
 
     @rpc
     def verification(self) -> dict[str, Any]:
@@ -149,7 +149,18 @@ class AuthService:
         "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}]}`: those whose tokens
         may bear an older name.
         """
-        return handlers.verification(self.transaction, self.tokens, self.now())
+        return verification.verification(self.transaction, self.tokens, self.now())
+
+    @rpc
+    def confirm(self, users: list[int], sessions: list[str]) -> dict[str, Any]:
+        """What is true by now of users and sessions of which something was announced, 100 of either at most.
+
+        `{"users": [{"id", "username", "role", "version"}], "sessions": [{"session", "user_id", "expires_at"
+        (seconds since 1970)}]}`: those users that there are, and those sessions that are revoked. Raises
+        Invalid.
+        """
+        asked = parse(commands.Confirm, {"users": users, "sessions": sessions})
+        return verification.confirm(self.transaction, asked, self.now())
 
     @rpc
     def status(self) -> dict[str, str]:

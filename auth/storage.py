@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -14,7 +14,9 @@ from sqlalchemy import (
     Row,
     Table,
     Text,
+    cast,
     delete,
+    func,
     insert,
     or_,
     select,
@@ -81,6 +83,7 @@ SIGNING_KEYS = Table(
 )
 
 KEY_LOCK = 0x5EC1
+LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def user_by_id(reader: Reader, user_id: int, *, lock: bool = False) -> Row[Any] | None:
@@ -95,6 +98,12 @@ def user_by_email(reader: Reader, email: str) -> Row[Any] | None:
     query = select(USERS).where(exactly if key is None else exactly | (USERS.c.email_key == key))
     found = reader.execute(query).all()
     return next((user for user in found if user.email == email), found[0] if found else None)
+
+
+def accounts(reader: Reader, ids: Collection[int]) -> Sequence[Any]:
+    """`id`, `username`, `role` and `version` of those users that there are."""
+    columns = (USERS.c.id, USERS.c.username, USERS.c.role, USERS.c.version)
+    return reader.execute(select(*columns).where(USERS.c.id.in_(ids))).all()
 
 
 def users_by_username(session: Session, username: str) -> Sequence[Row[Any]]:
@@ -150,18 +159,24 @@ def change_user(session: Session, user_id: int, changes: dict[str, Any], now: da
     return session.execute(statement).one()
 
 
+def count_versions(session: Session, user_id: int, events: int) -> None:
+    """So many more events of a locked user have a version of their own."""
+    session.execute(update(USERS).where(USERS.c.id == user_id).values(version=USERS.c.version + events))
+
+
 def remove_user(session: Session, user_id: int) -> None:
     session.execute(delete(USERS).where(USERS.c.id == user_id))
 
 
-def staff(session: Session) -> Sequence[Row[Any]]:
-    """Everyone whose role is more than `user`."""
-    return session.execute(select(USERS).where(USERS.c.role != "user")).all()
+def staff(session: Session) -> Sequence[Any]:
+    """`id` and `role` of everyone whose role is more than `user`."""
+    return session.execute(select(USERS.c.id, USERS.c.role).where(USERS.c.role != "user")).all()
 
 
-def renamed(session: Session, since: datetime) -> Sequence[Row[Any]]:
-    """Everyone who has another name since then."""
-    return session.execute(select(USERS).where(USERS.c.renamed_at > since)).all()
+def renamed(session: Session, since: datetime) -> Sequence[Any]:
+    """`id`, `username` and `version` of everyone who has another name since then."""
+    columns = (USERS.c.id, USERS.c.username, USERS.c.version)
+    return session.execute(select(*columns).where(USERS.c.renamed_at > since)).all()
 
 
 def collisions(session: Session, limit: int, of: Collection[int] | None = None) -> list[dict[str, Any]]:
@@ -223,10 +238,15 @@ def revoke_sessions_of(
     return session.execute(update(SESSIONS).where(live).values(revoked_at=now).returning(SESSIONS)).all()
 
 
-def revoked_sessions(session: Session, now: datetime) -> Sequence[Row[Any]]:
-    """The sessions whose tokens would still be good, had they not been revoked."""
-    query = select(SESSIONS).where(SESSIONS.c.revoked_at.is_not(None), SESSIONS.c.expires_at > now)
-    return session.execute(query).all()
+def revoked_sessions(reader: Reader, now: datetime, of: Collection[str] | None = None) -> Sequence[Row[Any]]:
+    """The sessions (those in `of`, or all) whose tokens would still be good, had they not been revoked:
+    `id`, `user_id`, and `ended_at` in whole seconds since 1970.
+    """
+    # PostgreSQL's moments go further than ours.
+    until = func.floor(func.extract("epoch", func.least(SESSIONS.c.expires_at, LATEST)))
+    query = select(SESSIONS.c.id, SESSIONS.c.user_id, cast(until, BigInteger).label("ended_at"))
+    query = query.where(SESSIONS.c.revoked_at.is_not(None), SESSIONS.c.expires_at > now)
+    return reader.execute(query if of is None else query.where(SESSIONS.c.id.in_(of))).all()
 
 
 def forget_expired_sessions(session: Session, now: datetime) -> None:

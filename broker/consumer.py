@@ -8,8 +8,8 @@ after MOST_ATTEMPTS the event is a dead letter (`broker/dead_letters.py`). Troub
 fault, a database that is away, is waited out and does not count. The queue is Nameko's for such a handler,
 shared by all instances of the service, durable: what happens while none runs is handled by the next.
 
-At least once: an event comes again where an instance dies at work, or the relay did. A handler that must not
-do its work twice asks `broker.idempotency` in its transaction.
+At least once: an event comes again where an instance dies at work, or the relay did. And what it says is a
+hint: a handler asks whoever owns it, and does what is true by then, once or twice alike.
 """
 
 import logging
@@ -23,12 +23,10 @@ import eventlet
 import kombu
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint
-from pydantic import ValidationError
 
 from broker.aside import Aside
-from broker.decoding import Malformed, object_of
 from broker.errors import Unavailable
-from broker.events import Envelope, exchange
+from broker.events import Envelope, exchange, received
 from broker.link import Link, Subscription
 from broker.suspects import Suspects
 from broker.topology import is_required, queue_name
@@ -39,7 +37,6 @@ MOST_ATTEMPTS = 5
 # Seconds after the first failure, the second …; the last one for all that follow.
 PAUSES = (0.1, 0.5, 2.0, 5.0)
 PREFETCH_EVENTS = 10
-MOST_EVENT_BYTES = 2**20
 
 
 class EventHandler(Entrypoint):
@@ -85,8 +82,8 @@ class EventHandler(Entrypoint):
     def _receive(self, message: kombu.Message) -> None:
         # Never in this greenlet, which reads: the work may wait for a free worker, or for the broker.
         try:
-            event = Envelope.model_validate(object_of(message.body, MOST_EVENT_BYTES))
-        except (Malformed, ValidationError) as error:
+            event = received(message.body, self.source, self.event_type)
+        except ValueError as error:
             self._give_up(message, error)
             return
         self._begin(Delivery(message, event))

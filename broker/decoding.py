@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 
-class Malformed(Exception):
+class Malformed(ValueError):
     """A body is not what it must be; the text says why, in our words."""
 
 

@@ -15,7 +15,7 @@ many relays there are; what comes late is a repetition.
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from broker import config
 from broker.database import heed_deadlines, waits_end_after
 from broker.outbox import CHANNEL, OUTBOX, sequence
 from broker.outlet import BROKER_ERRORS, Outlet, outlet
+from broker.signatures import Signer, SigningPublisher
 from broker.upkeep import Troubles
 
 _log = logging.getLogger(__name__)
@@ -139,12 +140,16 @@ class _Batch:
 class OutboxRelay(DependencyProvider):
     """Runs the relay of one database beside a service. It injects nothing.
 
-    `url_setting` names the setting of the database's URL, `source` the service whose events it relays.
+    `url_setting` names the setting of the database's URL, `source` the service whose events it relays;
+    `signer` finds in the database what they are signed with, if they are.
     """
 
-    def __init__(self, url_setting: str, source: str) -> None:
+    def __init__(
+        self, url_setting: str, source: str, signer: Callable[[Connection], Signer] | None = None
+    ) -> None:
         self.url_setting = url_setting
         self.source = source
+        self.signer = signer
         self._thread: Any = None
         self._stopping = False
         self._troubles = Troubles()
@@ -192,7 +197,7 @@ class OutboxRelay(DependencyProvider):
                 with connection:
                     if self._get_the_lock(connection):
                         with outlet(settings.AMQP_URI, self.source, self._troubles) as publisher:
-                            self._relay(connection, publisher)
+                            self._relay(connection, self._signing(connection, publisher))
             except (exc.DBAPIError, _Overtaken, *BROKER_ERRORS) as error:
                 if not self._stopping:
                     _log.warning("the %s relay starts again: %s", self.source, _first_line(error))
@@ -207,7 +212,13 @@ class OutboxRelay(DependencyProvider):
             self._pause(TAKEOVER_SECONDS)
         return False
 
-    def _relay(self, connection: Connection, publisher: Outlet) -> None:
+    def _signing(self, connection: Connection, publisher: Outlet) -> Outlet | SigningPublisher:
+        if self.signer is None:
+            return publisher
+        with waits_end_after(DATABASE_SECONDS):
+            return SigningPublisher(publisher, self.signer(connection))
+
+    def _relay(self, connection: Connection, publisher: Outlet | SigningPublisher) -> None:
         _log.info("relaying the %s outbox", self.source)
         with waits_end_after(DATABASE_SECONDS):
             connection.execute(text(f"LISTEN {CHANNEL}"))

@@ -1,20 +1,24 @@
 """Who a bearer token speaks for: checked by signature and a deny-list, with no call to auth.
 
 Auth's `verification()` RPC gives the public keys, the revoked sessions and the staff; whoever checks tokens
-loads them at start, follows auth's events, and reads them again on a timer.
+loads them at start, and reads them again on a timer. What auth's events say in between is a hint alone: it is
+asked for (`broker.hints`), and what auth's `confirm()` answers is taken in.
 """
 
+import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import jwt
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from broker.errors import ServiceUnavailable, Unauthenticated
 from broker.validation import MAX_ID
+
+_log = logging.getLogger(__name__)
 
 ALGORITHM = "EdDSA"
 ISSUER = "movie-review-platform"
@@ -61,31 +65,46 @@ class Renamed(_Said):
 
 
 class Reading(_Said):
-    """What auth's `verification()` answers."""
+    """What auth's `verification()` answers. The entries are judged one by one: none of them alone keeps the
+    others from being read.
+    """
 
-    keys: list[dict[str, Any]]
-    revoked: list[Revocation]
-    staff: list[Staff]
-    renamed: list[Renamed] = []  # auth of the release before does not say
+    keys: list[Any]
+    revoked: list[Any]
+    staff: list[Any]
+    renamed: list[Any] = []  # auth of the release before does not say
 
 
-class _User(_Said):
+class Account(_Said):
+    """Who somebody is by now, as auth says. `version` ascends with each change."""
+
     id: UserId
     username: Word
-
-
-class SessionRevoked(Revocation):
-    """The data of auth's event, as whoever checks tokens reads it."""
-
-    user: _User
-
-
-class UserUpdated(_Said):
-    """Likewise."""
-
-    version: Annotated[int, Field(ge=1, le=MAX_ID)]
-    user: _User
     role: Word
+    version: Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
+class RevokedSession(Revocation):
+    user_id: UserId
+
+
+class _Confirmation(_Said):
+    users: list[Any]
+    sessions: list[Any]
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """Of those that auth was asked about the users that there are, and the sessions that are revoked."""
+
+    users: list[Account]
+    sessions: list[RevokedSession]
+
+    @classmethod
+    def of(cls, answer: object) -> "Confirmation":
+        """What auth's `confirm()` answers. Raises ValueError for anything else."""
+        said = _Confirmation.model_validate(answer)
+        return cls(_readable(Account, said.users), _readable(RevokedSession, said.sessions))
 
 
 class _Claims(_Said):
@@ -142,18 +161,18 @@ class TokenVerifier:
 
         An event may have come after the reading was taken. So revocations already known are kept until they
         expire (a session is never un-revoked), and roles and names followed of late outdo the reading.
-        Raises ValueError for what is no such reading, KeyError and jwt.PyJWTError for what are no keys;
-        nothing has changed then.
+        Raises ValueError for what is no such reading, or holds no key; nothing has changed then. An entry
+        that cannot be read is passed over, but a session that it revokes is refused.
         """
         reading = Reading.model_validate(verification)
-        keys = {str(key["kid"]): jwt.PyJWK(key, algorithm=ALGORITHM) for key in reading.keys}
+        keys = _public_keys(reading.keys)
         now = time.time()
         revoked = {session: expires for session, expires in self._revoked.items() if expires > now}
-        revoked.update({each.session: each.expires_at for each in reading.revoked})
+        revoked.update(_revocations(reading.revoked, int(now) + MOST_LIFETIME_SECONDS))
         self._keys = keys
         self._revoked = revoked
-        self._roles = {each.user_id: each.role for each in reading.staff}
-        self._names = {each.user_id: each for each in reading.renamed}
+        self._roles = {each.user_id: each.role for each in _readable(Staff, reading.staff)}
+        self._names = {each.user_id: each for each in _readable(Renamed, reading.renamed)}
         followed, self._followed = self._followed, {}
         for user_id, (role, at) in followed.items():
             if time.monotonic() - at < READING_SECONDS:
@@ -164,14 +183,17 @@ class TokenVerifier:
                 self.rename(name)
         self.loaded = True
 
+    def confirm(self, confirmation: Confirmation) -> None:
+        """Take in what auth answers about users and sessions of which something was announced."""
+        for each in confirmation.sessions:
+            self.revoke(each.session, each.expires_at)
+        for user in confirmation.users:
+            self.set_role(user.id, user.role)
+            self.rename(Renamed(user_id=user.id, username=user.username, version=user.version))
+
     def revoke(self, session: str, expires_at: int) -> None:
         """Refuse the tokens of `session` from now on; `expires_at` (seconds since 1970) bounds the memory."""
         self._revoked[session] = expires_at
-
-    def follow(self, change: UserUpdated) -> None:
-        """Follow what auth announces of a user: the role, and the name."""
-        self.set_role(change.user.id, change.role)
-        self.rename(Renamed(user_id=change.user.id, username=change.user.username, version=change.version))
 
     def set_role(self, user_id: int, role: str) -> None:
         """Follow a change of role."""
@@ -249,3 +271,41 @@ class TokenVerifier:
         if not 0 < claims.exp - claims.iat <= MOST_LIFETIME_SECONDS or int(claims.sub) > MAX_ID:
             raise ValueError("its claims are out of bounds")
         return claims
+
+
+Said = TypeVar("Said", bound=_Said)
+
+
+def _readable(kind: type[Said], entries: Sequence[Any]) -> list[Said]:
+    """Those of `entries` that are a `kind`; the log says how many are not."""
+    found = []
+    for entry in entries:
+        try:
+            found.append(kind.model_validate(entry))
+        except ValidationError:
+            continue
+    if len(found) < len(entries):
+        lost = len(entries) - len(found)
+        _log.warning("auth's answer has %d entries that are no %s", lost, kind.__name__.lower())
+    return found
+
+
+def _revocations(entries: Sequence[Any], latest: int) -> dict[str, int]:
+    """When each revoked session would have ended. Where that cannot be read it is `latest`."""
+    told = [entry["session"] for entry in entries if isinstance(entry, dict) and "session" in entry]
+    revoked = dict.fromkeys((session for session in told if isinstance(session, str)), latest)
+    revoked.update({each.session: each.expires_at for each in _readable(Revocation, entries)})
+    return revoked
+
+
+def _public_keys(entries: Sequence[Any]) -> dict[str, jwt.PyJWK]:
+    """The keys by their ids. Raises ValueError where there is not one."""
+    keys = {}
+    for entry in entries:
+        try:
+            keys[str(entry["kid"])] = jwt.PyJWK(entry, algorithm=ALGORITHM)
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, AttributeError) as error:
+            _log.warning("a key that auth publishes cannot be read (%s)", type(error).__name__)
+    if not keys:
+        raise ValueError("auth publishes no key that can be read")
+    return keys

@@ -1,16 +1,21 @@
 """What Nameko injects into the gateway."""
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
 
+import eventlet
 from eventlet.semaphore import Semaphore
+from nameko.exceptions import MethodNotFound
 from nameko.extensions import DependencyProvider
 
 from broker import config
+from broker.errors import Unavailable
+from broker.hints import PAUSE_SECONDS, READING_PAUSE_SECONDS, Hints, Question
 from broker.link import Link
 from broker.rpc import RpcClient
-from broker.tokens import Identity, ReadingAllowance, TokenVerifier
+from broker.tokens import Confirmation, Identity, ReadingAllowance, TokenVerifier
 
 _log = logging.getLogger(__name__)
 
@@ -18,18 +23,29 @@ READ_AGAIN_SECONDS = 0.5  # after a reading that failed
 # A reading that somebody waits for, a request or a gateway that starts: it must leave them time, and one that
 # was asked for before auth was there is never answered.
 SHORT_READING_SECONDS = 2.0
+MOST_LATE_READINGS = 3  # as many times the pause between two readings none has gone well: that is told
+
+
+class Auth(Protocol):
+    """Auth's answers, within SHORT_READING_SECONDS, or PlatformError."""
+
+    def verification(self) -> Mapping[str, Any]: ...
+    def confirm(self, question: Question) -> Mapping[str, Any]: ...
 
 
 class Identities:
     """Who a bearer token speaks for, by keys and a deny-list that are kept up to date in the background."""
 
-    def __init__(self, read: Callable[[], Mapping[str, Any]], refresh_seconds: float) -> None:
-        """`read` answers auth's `verification` within SHORT_READING_SECONDS, or raises PlatformError."""
+    def __init__(self, auth: Auth, refresh_seconds: float) -> None:
         self.verifier = TokenVerifier()
-        self._read = read
+        self.hints = Hints()
+        self._auth = auth
         self._refresh_seconds = refresh_seconds
         self._allowance = ReadingAllowance()
-        self._due = Semaphore(0)
+        self._wake = Semaphore(0)
+        self._next_reading = 0.0
+        self._read_at = time.monotonic()  # when a reading last went well, or when waiting for one began
+        self._unusable = False  # auth's last answer
 
     def identify(self, token: str) -> Identity:
         """Raises Unauthenticated, and ServiceUnavailable while nothing has been loaded yet."""
@@ -40,22 +56,88 @@ class Identities:
     def refresh(self) -> bool:
         """Read keys, deny-list and staff from auth; answers whether that went well."""
         try:
-            self.verifier.load(self._read())
+            self.verifier.load(self._auth.verification())
         except Exception as error:  # whatever it is, what was read before still stands
+            self._unusable = not isinstance(error, Unavailable)
             _log.warning("keys and deny-list could not be read from auth: %s", error)
             return False
+        self._unusable = False
+        self._read_at = time.monotonic()
         return True
 
     def refresh_soon(self) -> None:
         """In the background: what auth announced while nobody listened is not known here."""
-        self._due.release()
+        self._next_reading = 0.0
+        self._awake()
+
+    def heard_of_session(self, session: str) -> None:
+        """It may have been revoked: auth is asked soon."""
+        self.hints.of_session(session)
+        self._awake()
+
+    def heard_of_user(self, user_id: int) -> None:
+        """There may be another name, or role: auth is asked soon."""
+        self.hints.of_user(user_id)
+        self._awake()
+
+    def why_not_ready(self) -> str | None:
+        if not self.verifier.loaded:
+            return "Sign-in cannot be checked yet"
+        if self._unusable:
+            return "What auth says of sign-ins cannot be read"
+        if (
+            time.monotonic() - self._read_at
+            > MOST_LATE_READINGS * self._refresh_seconds + SHORT_READING_SECONDS
+        ):
+            return "What auth says of sign-ins has not been read for too long"
+        return None
 
     def keep_fresh(self) -> None:
-        """Read them whenever the link opens, and again on a timer, for ever."""
-        pause = READ_AGAIN_SECONDS
+        """Read them whenever the link opens, and again on a timer, for ever; ask about what was heard."""
         while True:
-            self._due.acquire(timeout=pause)
-            pause = self._refresh_seconds if self.refresh() else READ_AGAIN_SECONDS
+            self._wake.acquire(timeout=max(self._next_reading - time.monotonic(), 0.001))
+            if time.monotonic() >= self._next_reading:
+                self._read()
+            elif self.hints.are_too_many:
+                eventlet.sleep(READING_PAUSE_SECONDS)
+                self._read()
+            elif question := self.hints.take():
+                self._ask(question)
+                eventlet.sleep(PAUSE_SECONDS)
+                self._awake()  # there may be more
+
+    def _read(self) -> None:
+        self.hints.forget()
+        self._next_reading = time.monotonic() + READ_AGAIN_SECONDS
+        if self.refresh():
+            self._next_reading += self._refresh_seconds - READ_AGAIN_SECONDS
+
+    def _ask(self, question: Question) -> None:
+        try:
+            self.verifier.confirm(Confirmation.of(self._auth.confirm(question)))
+        except MethodNotFound:  # auth is of the release before
+            self._read()
+        except Exception as error:  # the next reading has the answer
+            _log.warning("auth could not be asked about what was announced: %s", error)
+            self._next_reading = min(self._next_reading, time.monotonic() + READ_AGAIN_SECONDS)
+
+    def _awake(self) -> None:
+        if self._wake.balance <= 0:
+            self._wake.release()
+
+
+class RemoteAuth:
+    """Auth over RPC."""
+
+    def __init__(self, client: RpcClient, seconds: float) -> None:
+        self._client = client
+        self._seconds = seconds
+
+    def verification(self) -> Mapping[str, Any]:
+        return self._client.call("auth.verification", [], {}, self._seconds)
+
+    def confirm(self, question: Question) -> Mapping[str, Any]:
+        return self._client.call("auth.confirm", [question.users, question.sessions], {}, self._seconds)
 
 
 class IdentityProvider(DependencyProvider):
@@ -67,9 +149,7 @@ class IdentityProvider(DependencyProvider):
     def setup(self) -> None:
         settings = config.settings(self.container.config)
         seconds = min(SHORT_READING_SECONDS, settings.RPC_TIMEOUT / 2)
-        self.identities = Identities(
-            lambda: self.client.call("auth.verification", [], {}, seconds), settings.REVOCATION_REFRESH
-        )
+        self.identities = Identities(RemoteAuth(self.client, seconds), settings.REVOCATION_REFRESH)
         self.link.watch(opened=self.identities.refresh_soon)
 
     def start(self) -> None:
@@ -81,9 +161,7 @@ class IdentityProvider(DependencyProvider):
     def why_not_ready(self) -> str | None:
         if not self.link.is_open:
             return "The broker is not connected"
-        if self.link.trouble:
-            return self.link.trouble
-        return None if self.identities.verifier.loaded else "Sign-in cannot be checked yet"
+        return self.link.trouble or self.identities.why_not_ready()
 
     def get_dependency(self, worker_ctx: Any) -> Identities:  # noqa: ARG002
         return self.identities

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from broker.errors import Invalid
 from broker.validation import (
@@ -138,22 +138,6 @@ class Suggest(Parameters):
     """`q`: a title as far as it is typed."""
 
     q: Annotated[Sought, Field(max_length=300)] = ""
-
-
-class _Account(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-    id: Id
-    username: Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class AccountChange(BaseModel):
-    """What auth announces of an account, as far as it matters here: exact types, nothing else is read."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
-
-    version: Id
-    user: _Account
 
 
 class ActorFields(Body):

@@ -1,5 +1,6 @@
 """Movies' entry points."""
 
+from collections.abc import Callable
 from typing import Any
 
 from nameko.timer import timer
@@ -10,30 +11,35 @@ from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
 from broker.dead_letters import DeadLetters
-from broker.events import Envelope
+from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
 from broker.validation import Fields, Id, Key, Limit, Plain, parse
 from movies import commands
-from movies.handlers import movies, reviews
+from movies.accounts import AccountProvider
+from movies.domain import Actor
+from movies.handlers import movies, people, reviews
 from movies.providers import Cache
+from movies.storage.paging import signer
 
 
 class MoviesService:
     """Films, TV shows and their reviews, over RPC as `movies`.
 
-    `actor` is always who asks: `{"id": int, "username": str, "role": "user" | "moderator" | "admin"}`; the
-    caller vouches for it. Ids are whole numbers from 1. Movies and reviews are objects as the REST API gives
-    them. A write with an `idempotency_key` is done once for the same key and actor, and its answer given
-    again; KeyReused where the arguments are others. Every method may raise Invalid (errors by field) and
-    ServiceUnavailable.
+    `actor` is always who asks: `{"id": int, "username": str, "role": "user" | "moderator" | "admin"}`. The
+    caller vouches for it; that there is such an account, and what it may do as staff, auth is asked
+    (Unauthenticated where there is none). Ids are whole numbers from 1. Movies and reviews are objects as
+    the REST API gives them. A write with an `idempotency_key` is done once for the same key and actor, and
+    its answer given again; KeyReused where the arguments are others. Every method may raise Invalid (errors
+    by field) and ServiceUnavailable.
     """
 
     name = "movies"
 
     transaction = Database("MOVIES_DATABASE_URL")
-    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies")
+    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer)
+    accounts = AccountProvider()
     cache = Cache()
     dead = DeadLetters()
     writes = Writes()
@@ -86,7 +92,9 @@ class MoviesService:
         command = parse(commands.CreateMovie, fields)
         who = commands.actor(actor)
         write = self.writes.asked(idempotency_key, who.id, fields)
-        return movies.create(self.transaction, self.cache, command, who, write)
+        return self._by_somebody(
+            who, lambda: movies.create(self.transaction, self.cache, command, who, write)
+        )
 
     @rpc
     @checked
@@ -95,7 +103,7 @@ class MoviesService:
     ) -> None:
         """Change any of a movie's fields. Raises NotFound; Forbidden unless the actor's own, or staff."""
         command = parse(commands.UpdateMovie, fields)
-        who = commands.actor(actor)
+        who = people.confirmed(self.accounts, commands.actor(actor))
         write = self.writes.asked(idempotency_key, who.id, movie_id, fields)
         movies.update(self.transaction, self.cache, movie_id, command, who, write)
 
@@ -103,7 +111,7 @@ class MoviesService:
     @checked
     def delete(self, movie_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None) -> None:
         """Delete a movie with its reviews. Raises NotFound, and Forbidden as `update` does."""
-        who = commands.actor(actor)
+        who = people.confirmed(self.accounts, commands.actor(actor))
         write = self.writes.asked(idempotency_key, who.id, movie_id)
         movies.delete(self.transaction, self.cache, movie_id, who, write)
 
@@ -124,7 +132,9 @@ class MoviesService:
         command = parse(commands.CreateReview, fields)
         who = commands.actor(actor)
         write = self.writes.asked(idempotency_key, who.id, movie_id, fields)
-        return reviews.create(self.transaction, self.cache, movie_id, command, who, write)
+        return self._by_somebody(
+            who, lambda: reviews.create(self.transaction, self.cache, movie_id, command, who, write)
+        )
 
     @rpc
     @checked
@@ -143,7 +153,7 @@ class MoviesService:
         self, review_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None
     ) -> None:
         """Delete a review. Raises NotFound, and Forbidden for another's, unless the actor is staff."""
-        who = commands.actor(actor)
+        who = people.confirmed(self.accounts, commands.actor(actor))
         write = self.writes.asked(idempotency_key, who.id, review_id)
         reviews.delete(self.transaction, self.cache, review_id, who, write)
 
@@ -186,7 +196,9 @@ class MoviesService:
         """Like a review, once however often; answers its likes. Raises NotFound; Forbidden for one's own."""
         who = commands.actor(actor)
         write = self.writes.asked(idempotency_key, who.id, review_id)
-        return reviews.like(self.transaction, review_id, who, write, wanted=True)
+        return self._by_somebody(
+            who, lambda: reviews.like(self.transaction, review_id, who, write, wanted=True)
+        )
 
     @rpc
     @checked
@@ -194,7 +206,15 @@ class MoviesService:
         """Take a like back; answers the likes. Raises as `like` does."""
         who = commands.actor(actor)
         write = self.writes.asked(idempotency_key, who.id, review_id)
-        return reviews.like(self.transaction, review_id, who, write, wanted=False)
+        return self._by_somebody(
+            who, lambda: reviews.like(self.transaction, review_id, who, write, wanted=False)
+        )
+
+    @rpc
+    def public_keys(self) -> list[Fields]:
+        """The public keys that verify the signatures of this service's events, as JSON Web Keys."""
+        with self.transaction.reading() as reader:
+            return [signer(reader).jwk]
 
     @rpc
     def status(self) -> dict[str, str]:
@@ -235,12 +255,15 @@ class MoviesService:
 
     @event_handler("auth", "user_updated")
     def handle_user_updated(self, event: Envelope) -> None:
-        reviews.rename_reviewer(self.transaction, event, self.now())
+        people.follow(self.transaction, self.accounts, read(event, UserUpdated).user.id)
 
     @event_handler("auth", "user_deleted")
     def handle_user_deleted(self, event: Envelope) -> None:
-        reviews.forget_user(self.transaction, event, self.now())
+        people.forget(self.transaction, self.accounts, read(event, UserDeleted).user.id)
 
     @timer(interval=3600)
     def forget_old_keys(self) -> None:
         self.writes.forget_old(self.transaction)
+
+    def _by_somebody(self, who: Actor, write: Callable[[], int]) -> int:
+        return people.introduced(self.transaction, self.accounts, who, write)

@@ -7,27 +7,34 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
-
-from broker.events import Envelope
+from broker.events import (
+    MOST_EVENT_ID,
+    Envelope,
+    ReviewCreated,
+    ReviewDeleted,
+    ReviewEvent,
+    ReviewUpdated,
+    read,
+)
 from broker.text import flattened, folded, line
 
 ALL = "all"
 GENRE_PREFIX = "genre:"
 USER_PREFIX = "user:"
 MOST_GENRE_CHARACTERS = 50
+MOST_GENRES = 100  # of an event, that are rooms
 MOST_NAME_CHARACTERS = 100  # of a user_id or a room_id
 MOST_TITLE_CHARACTERS = 200
 MOST_MESSAGE_CHARACTERS = 2000
-MOST_POSITION_CHARACTERS = 100
+MOST_POSITION_CHARACTERS = MOST_EVENT_ID
 MOST_NAMES = 50  # of those in a room
 MOST_ID_DIGITS = 19  # of PostgreSQL's bigint
 
-# An event of a review: the name under which rooms get it, and what its writer did.
-REVIEW_EVENTS = {
-    "review_created": ("new_review", "added a new review"),
-    "review_updated": ("review_updated", "updated the review"),
-    "review_deleted": ("review_deleted", "deleted the review"),
+# An event of a review: its model, the name under which rooms get it, and what its writer did.
+REVIEW_EVENTS: dict[str, tuple[type[ReviewEvent], str, str]] = {
+    "review_created": (ReviewCreated, "new_review", "added a new review"),
+    "review_updated": (ReviewUpdated, "review_updated", "updated the review"),
+    "review_deleted": (ReviewDeleted, "review_deleted", "deleted the review"),
 }
 
 
@@ -73,25 +80,6 @@ class Attendance:
     listeners: int
     users: tuple[str, ...] = ()
     complete: bool = True
-
-
-class _Movie(BaseModel):
-    id: int
-    title: str = ""
-    genre: str | None = None
-
-
-class _Review(BaseModel):
-    user_id: int | None = None
-    title: str = ""
-    spoiler: bool = False
-
-
-class _ReviewNews(BaseModel):
-    """The part of a review event that the rooms need; anything else in it is let through or left out."""
-
-    movie: _Movie
-    review: _Review
 
 
 class Seen:
@@ -201,35 +189,35 @@ def together(attendances: Iterable[Attendance]) -> Attendance:
 def fan_out(envelope: Envelope) -> News:
     """What its rooms get of a review event: its movie's, `all`, its genres' and its writer's.
 
-    A spoiler goes out without its title and body, which whoever wants them reads by REST. Raises
-    pydantic.ValidationError where the event lacks what the rooms need, KeyError for an event of another type.
+    It is made from the model, so nothing else of the event gets there. A spoiler goes out without its title
+    and body, which whoever wants them reads by REST. Raises ValueError where the event lacks something or has
+    it wrong, KeyError for an event of another type.
     """
-    event, deed = REVIEW_EVENTS[envelope.type]
-    news = _ReviewNews.model_validate(envelope.data)
-    user_id = news.review.user_id
+    kind, event, deed = REVIEW_EVENTS[envelope.type]
+    said = read(envelope, kind)
+    user_id = said.review.user_id
     who = "A former user" if user_id is None else f"User {user_id}"
-    rooms = [str(news.movie.id), ALL, *_genre_rooms(news.movie.genre or "")]
+    rooms = [str(said.movie.id), ALL, *_genre_rooms(said.movie.genre)]
     if user_id is not None:
         rooms.append(f"{USER_PREFIX}{user_id}")
-    review, title = envelope.data["review"], news.review.title
-    if news.review.spoiler:
+    review, title = said.review.model_dump(mode="json"), said.review.title
+    if said.review.spoiler:
         review, title = {**review, "title": None, "body": None}, "(spoiler)"
     common = {
         "message": f"{who} {deed}: {flattened(title)}",
         "verified": True,
         "event_id": envelope.id,
-        "movie_id": news.movie.id,
-        "movie_title": news.movie.title,
+        "movie_id": said.movie.id,
+        "movie_title": said.movie.title,
         "review": review,
     }
-    return News(
-        envelope.id, event, tuple(rooms), json.dumps(common, separators=(",", ":"), ensure_ascii=False)
-    )
+    text = json.dumps(common, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return News(envelope.id, event, tuple(rooms), text)
 
 
 def _genre_rooms(genres: str) -> list[str]:
     """The rooms of a movie's comma-separated genres, each once."""
-    names = (folded(name) for name in genres.split(","))
+    names = (folded(name) for name in genres.split(",", MOST_GENRES)[:MOST_GENRES])
     return [GENRE_PREFIX + name for name in dict.fromkeys(names) if name]
 
 

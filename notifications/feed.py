@@ -20,13 +20,12 @@ import kombu
 from amqp.exceptions import ConsumerCancelled
 from kombu.exceptions import KombuError
 from kombu.mixins import ConsumerMixin
-from pydantic import ValidationError
 
-from broker.decoding import Malformed, object_of
-from broker.events import Envelope, exchange
+from broker.decoding import Malformed
+from broker.events import Envelope, exchange, received
 from broker.reading import unreadable
 from broker.tally import Tally
-from broker.topology import REVIEW_STREAM, review_stream
+from broker.topology import REVIEW_SOURCE, REVIEW_STREAM, review_stream
 from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from notifications.peers import SOURCE
 from notifications.threads import spawn
@@ -34,6 +33,7 @@ from notifications.threads import spawn
 _log = logging.getLogger(__name__)
 
 OWN = {"auth": ("session_revoked", "user_updated"), SOURCE: ("#",)}
+SOURCES = {exchange(source).name: source for source in OWN}
 MARK = "reading_began"  # the type of what a reader of the stream puts into it, to know when it has caught up
 RECONNECT = {"interval_start": 0.5, "interval_step": 0.5, "interval_max": 3.0}  # seconds
 AFTER_FAILURE_SECONDS = 1.0
@@ -44,7 +44,6 @@ AGAIN_SECONDS = 5.0  # for the message that was seen last to come again
 PREFETCH_OWN = 100
 PREFETCH_STREAM = 1000
 ACKNOWLEDGED_AT_ONCE = 100  # of the stream, where it only says that more may come
-MOST_EVENT_BYTES = 2**20
 MOST_WAITING = 1000  # events handed over and not yet worked off; the broker keeps the rest
 
 
@@ -227,14 +226,16 @@ class Feed(ConsumerMixin):
         return queue
 
     def _take(self, message: kombu.Message) -> None:
-        self._hand_over(self._envelope(message))
+        info = message.delivery_info
+        self._hand_over(self._read(message, SOURCES.get(info["exchange"], ""), info["routing_key"]))
         message.ack()
 
     def _take_from_the_stream(self, message: kombu.Message) -> None:
+        envelope = self._read(message, REVIEW_SOURCE)
         if not self._streams:
-            self._take(message)
+            self._hand_over(envelope)
+            message.ack()
             return
-        envelope = self._envelope(message)
         event_id = envelope.id if envelope is not None else ""
         # Its place is among its headers: what has none is passed over.
         offset = message.headers.get("x-stream-offset")
@@ -256,15 +257,21 @@ class Feed(ConsumerMixin):
             message.ack(multiple=True)
             self._unacknowledged = 0
 
-    def _envelope(self, message: kombu.Message) -> Envelope | None:
-        """The event that a message is. One that is none, or cannot be read, is counted and passed over: the
-        stream keeps what is in it, and our own queue has nothing that others have not.
+    def _read(self, message: kombu.Message, source: str, event_type: str | None = None) -> Envelope | None:
+        """The envelope that came from there, or from the stream a mark. Anything else, and what cannot be
+        read, is counted and passed over: the stream keeps what is in it, and our own queue has nothing that
+        others have not.
         """
         try:
             if (wrong := unreadable(message)) is not None:
                 raise Malformed(wrong.reason)
-            return Envelope.model_validate(object_of(message.body, MOST_EVENT_BYTES))
-        except (Malformed, ValidationError) as error:
+            try:
+                return received(message.body, source, event_type)
+            except ValueError:
+                if source == REVIEW_SOURCE and (mark := received(message.body, SOURCE)).type == MARK:
+                    return mark
+                raise
+        except ValueError as error:
             info = message.delivery_info
             self._dropped.note(f"{info.get('exchange')}/{info.get('routing_key')}", error)
             return None

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from broker.errors import Unauthenticated
-from broker.events import Envelope
-from broker.tokens import Ending, Identity, SessionRevoked, UserUpdated
+from broker.events import Envelope, SessionRevoked, UserUpdated, read
+from broker.tokens import Ending, Identity
 from notifications import domain
 from notifications.domain import Attendance, News, Refusal, RoomRequest
+from notifications.words import told
 
 # How long an event that a client has heard at another notifier may take to come here as well.
 ELSEWHERE_SECONDS = 2.0
@@ -59,6 +60,7 @@ class Past(Protocol):
     turn: asyncio.Lock
 
     def add(self, event_id: str, at: float, news: News | None = None) -> bool: ...
+    def begin_at(self, event_id: str, at: float) -> None: ...
     def last(self, room: str) -> str: ...
     def since(self, room: str, position: str) -> list[News] | None: ...
     async def wait_for(self, position: str, seconds: float) -> None: ...
@@ -70,8 +72,11 @@ class Tokens(Protocol):
     async def identify(self, token: str) -> Identity: ...
     def is_live(self, identity: Identity) -> bool: ...
     def ending(self, identity: Identity) -> Ending | None: ...
-    def revoke(self, session: str, expires_at: int) -> None: ...
-    def follow(self, change: UserUpdated) -> None: ...
+    def heard_of_session(self, session: str) -> None:
+        """It may have been revoked: auth is asked soon."""
+
+    def heard_of_user(self, user_id: int) -> None:
+        """There may be another name, or role: auth is asked soon."""
 
 
 class Presence(Protocol):
@@ -213,7 +218,7 @@ async def room_presence(data: object, presence: Presence) -> Answer:
 async def push_review(envelope: Envelope, rooms: Rooms, past: Past, now: float) -> None:
     """Tell every room that a review event concerns, unless they were told of it before.
 
-    `now` is in seconds since 1970. Raises pydantic.ValidationError for another event.
+    `now` is in seconds since 1970. Raises ValueError for another event.
     """
     news = domain.fan_out(envelope)
     async with past.turn:
@@ -222,31 +227,43 @@ async def push_review(envelope: Envelope, rooms: Rooms, past: Past, now: float) 
                 await rooms.tell(room, news.event, news.payload(room))
 
 
-def remember(envelope: Envelope, past: Past) -> None:
+def remember(envelope: Envelope, past: Past, now: float) -> None:
     """Record a review event, or a mere mark in their order, of before: nobody is told.
 
-    Raises pydantic.ValidationError and ValueError for other events.
+    Raises ValueError for other events.
     """
     news = domain.fan_out(envelope) if envelope.type in domain.REVIEW_EVENTS else None
-    past.add(envelope.id, datetime.fromisoformat(envelope.time).timestamp(), news)
+    past.add(envelope.id, _moment(envelope, now), news)
+
+
+def remember_no_further(envelope: Envelope, past: Past, now: float) -> None:
+    """What was told until this event, and by it, is not known: who was there then reads anew.
+
+    Raises ValueError for other events.
+    """
+    domain.fan_out(envelope)
+    past.begin_at(envelope.id, _moment(envelope, now))
+
+
+def _moment(envelope: Envelope, now: float) -> float:
+    """When it was recorded, in seconds since 1970: never in the future, or it would not be forgotten."""
+    return min(datetime.fromisoformat(envelope.time).timestamp(), now)
 
 
 async def repeat(envelope: Envelope, rooms: Rooms) -> None:
-    """Tell a room here what it was told at another notifier. Raises KeyError for other data."""
-    data = envelope.data
-    await rooms.tell(data["room"], data["event"], data["payload"])
+    """Tell a room here what it was told at another notifier. Raises ValueError for other data."""
+    said = told(envelope)
+    await rooms.tell(said.room, said.event, said.payload.model_dump(mode="json", exclude_unset=True))
 
 
-def end_session(envelope: Envelope, tokens: Tokens) -> int:
-    """Refuse a revoked session's tokens; answers whose they are. Raises ValueError for other data."""
-    revoked = SessionRevoked.model_validate(envelope.data)
-    tokens.revoke(revoked.session, revoked.expires_at)
-    return revoked.user.id
+def end_session(envelope: Envelope, tokens: Tokens) -> None:
+    """A session is revoked, it is said. Raises ValueError for other data."""
+    tokens.heard_of_session(read(envelope, SessionRevoked).session)
 
 
 def follow_user(envelope: Envelope, tokens: Tokens) -> None:
-    """Follow a user's role and name. Raises ValueError for other data."""
-    tokens.follow(UserUpdated.model_validate(envelope.data))
+    """A user has another role or name, it is said. Raises ValueError for other data."""
+    tokens.heard_of_user(read(envelope, UserUpdated).user.id)
 
 
 def _speaker(client: Client, request: RoomRequest, tokens: Tokens) -> Identity | None:

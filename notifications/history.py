@@ -71,11 +71,14 @@ class History:
 
     def clear(self) -> None:
         """Forget everything; positions of before are unknown from now on."""
+        self._forget()
+        self.add(uuid.uuid4().hex, self._clock())  # somewhere to begin
+
+    def _forget(self) -> None:
         self._events: OrderedDict[str, _Event] = OrderedDict()
         self._rooms: dict[str, _Room] = {}
         self._bytes = 0
         self._places = 0
-        self.add(uuid.uuid4().hex, self._clock())  # somewhere to begin
 
     def add(self, event_id: str, at: float, news: News | None = None) -> bool:
         """Record an event of the moment `at`, or with no news a mere position. False where it is known."""
@@ -99,6 +102,11 @@ class History:
             if not waiting.done():
                 waiting.set_result(None)
         return True
+
+    def begin_at(self, event_id: str, at: float) -> None:
+        """Forget everything before this event of the moment `at`; positions of before are unknown."""
+        self._forget()
+        self.add(event_id, at)
 
     def last(self, room: str) -> str:
         """The position from which nothing in `room` is missed: its last event, or the last one anywhere."""

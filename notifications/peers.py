@@ -17,8 +17,9 @@ import kombu
 from amqp.exceptions import PreconditionFailed
 from kombu.exceptions import KombuError
 
-from broker.events import Envelope, exchange
+from broker.events import Envelope, exchange, read
 from notifications.threads import spawn
+from notifications.words import Said
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +71,8 @@ class Peers:
             _log.warning("too much is said for the broker: not passed on")
 
     def said_elsewhere(self, envelope: Envelope) -> bool:
-        """Whether this was said at another notifier, and so was not heard here yet."""
-        return envelope.data["instance"] != self.instance
+        """Whether this was said at another notifier, and so was not heard here yet. Raises ValueError."""
+        return read(envelope, Said).instance != self.instance
 
     def _envelope(self, word: str, data: dict[str, Any]) -> dict[str, Any]:
         return {

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from broker.events import Envelope
+from broker.events import Envelope, read
 from notifications import domain
 from notifications.domain import Attendance
 from notifications.peers import GONE, HERE, PRESENCE_ASKED, PRESENCE_TOLD
+from notifications.words import Asked, Said, Told
 
-WORDS = frozenset((HERE, GONE, PRESENCE_ASKED, PRESENCE_TOLD))
+WORDS: dict[str, type[Said]] = {HERE: Said, GONE: Said, PRESENCE_ASKED: Asked, PRESENCE_TOLD: Told}
+MOST_NOTIFIERS = 1000  # that are counted as there
 
 HERE_SECONDS = 2.0  # between two words of a notifier
 GONE_SECONDS = 6.0  # after its last word, it is there no more
@@ -50,7 +52,8 @@ class Roll:
         now = self._clock()
         if instance == self._own and not self._is_there(instance):
             self._since = now
-        self._heard[instance] = now
+        if instance in self._heard or instance == self._own or len(self._heard) < MOST_NOTIFIERS:
+            self._heard[instance] = now
 
     def gone(self, instance: str) -> None:
         self._heard.pop(instance, None)
@@ -126,20 +129,21 @@ class Presence:
             self._give_up()
 
     def heard(self, envelope: Envelope) -> None:
-        """Take in one of WORDS. Raises KeyError, TypeError or ValueError for other data."""
-        data, instance = envelope.data, str(envelope.data["instance"])
+        """Take in one of WORDS. Raises ValueError for other data."""
+        said = read(envelope, WORDS[envelope.type])
         if envelope.type == GONE:
-            self._roll.gone(instance)
+            self._roll.gone(said.instance)
             for asking in list(self._open.values()):
-                self._answered(asking, instance)
+                self._answered(asking, said.instance)
             return
-        self._roll.heard(instance)
-        if envelope.type == PRESENCE_ASKED:
-            if instance != self._speaker.instance:
-                self._tell(str(data["ask"]), str(data["room"]))
-        elif envelope.type == PRESENCE_TOLD and (told := self._open.get(str(data["ask"]))) is not None:
-            told.told[instance] = domain.attendance(int(data["listeners"]), map(str, data["users"]))
-            self._answered(told, instance)
+        self._roll.heard(said.instance)
+        if isinstance(said, Asked):
+            if said.instance != self._speaker.instance:
+                self._tell(said.ask, said.room)
+        elif isinstance(said, Told) and (told := self._open.get(said.ask)) is not None:
+            if len(told.told) < MOST_NOTIFIERS:
+                told.told[said.instance] = domain.attendance(said.listeners, said.users)
+            self._answered(told, said.instance)
 
     async def of(self, room: str) -> Attendance:
         """Who is in `room`, here and elsewhere. At most ANSWER_SECONDS."""

@@ -7,14 +7,20 @@ The broker's client blocks, so it has a thread. That only ever hands results to 
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import kombu
+from nameko.exceptions import MethodNotFound
 
+from broker.events import Envelope, MovieReference, Review, ReviewEvent
+from broker.hints import PAUSE_SECONDS, READING_PAUSE_SECONDS, Hints, Question
 from broker.rpc_client import call
-from broker.tokens import Ending, Identity, ReadingAllowance, TokenVerifier, UserUpdated
+from broker.signatures import Signatures
+from broker.tokens import Confirmation, Ending, Identity, ReadingAllowance, TokenVerifier
 from notifications.handlers import Gone
 from notifications.peers import Peers
 from notifications.sockets import SocketServer
@@ -24,6 +30,7 @@ _log = logging.getLogger(__name__)
 
 READ_AGAIN_SECONDS = 1.0  # after a reading of the token state that failed
 VERIFICATION_SECONDS = 2.0
+MOST_LATE_READINGS = 3  # as many times the pause between two readings none has gone well: that is told
 
 HandOver = Callable[..., object]
 
@@ -60,27 +67,43 @@ class SocketRooms:
 
 
 class TokenKeeper:
-    """Checks tokens, with the state of auth read on a thread: at start until it works, then on a timer.
+    """Checks tokens, with the state of auth read on a thread: at start until it works, then on a timer, and
+    what was announced asked for in between.
 
-    `hand_over(function, *args)` runs `function(*args)` on the event loop.
+    `hand_over(function, *args)` runs `function(*args)` on the event loop, where `confirmed` is called with
+    each answer about what was announced.
     """
 
-    def __init__(self, connection: kombu.Connection, refresh_seconds: float, hand_over: HandOver) -> None:
+    def __init__(
+        self,
+        connection: kombu.Connection,
+        refresh_seconds: float,
+        hand_over: HandOver,
+        confirmed: Callable[[Confirmation], object],
+    ) -> None:
         self.running = False
         self._verifier = TokenVerifier()
+        self._hints = Hints()
         self._connection = connection
         self._refresh_seconds = refresh_seconds
         self._hand_over = hand_over
+        self._confirmed = confirmed
         self._due = threading.Event()
+        self._next_reading = 0.0
         self._stopping = False
         self._reading_works: bool | None = None
+        self._read_at = time.monotonic()  # when a reading last went well, or when waiting for one began
         self._settled = asyncio.Event()  # cleared while a client waits for a reading
         self._allowance = ReadingAllowance()
 
-    @property
-    def loaded(self) -> bool:
-        """Whether tokens can be checked."""
-        return self._verifier.loaded
+    def why_not_ready(self) -> str | None:
+        """Why tokens cannot be checked by what auth says now."""
+        if not self._verifier.loaded:
+            return "Sign-in cannot be checked yet"
+        late = MOST_LATE_READINGS * self._refresh_seconds + VERIFICATION_SECONDS
+        if time.monotonic() - self._read_at > late:
+            return "What auth says of sign-ins has not been read for too long"
+        return None
 
     async def identify(self, token: str) -> Identity:
         """Whom `token` speaks for. A key not known yet may be new, so the state is read again for it.
@@ -97,11 +120,13 @@ class TokenKeeper:
     def ending(self, identity: Identity) -> Ending | None:
         return self._verifier.ending(identity)
 
-    def revoke(self, session: str, expires_at: int) -> None:
-        self._verifier.revoke(session, expires_at)
+    def heard_of_session(self, session: str) -> None:
+        self._hints.of_session(session)
+        self._due.set()
 
-    def follow(self, change: UserUpdated) -> None:
-        self._verifier.follow(change)
+    def heard_of_user(self, user_id: int) -> None:
+        self._hints.of_user(user_id)
+        self._due.set()
 
     def named(self, identity: Identity) -> Identity:
         return self._verifier.named(identity)
@@ -117,6 +142,7 @@ class TokenKeeper:
 
     def refresh(self) -> None:
         """Read the state soon. May be called on any thread."""
+        self._next_reading = 0.0
         self._due.set()
 
     async def _read_for_a_client(self) -> None:
@@ -130,28 +156,56 @@ class TokenKeeper:
         try:
             while not self._stopping:
                 self._due.clear()
-                try:
-                    verification = self._read()
-                except Exception as error:  # no failure of auth or the broker may end the refreshing
-                    self._note(error)
-                    self._hand_over(self._settled.set)
-                    self._due.wait(READ_AGAIN_SECONDS)
-                else:
-                    self._note(None)
-                    self._hand_over(self._load, verification)
-                    self._due.wait(self._refresh_seconds)
+                if time.monotonic() >= self._next_reading:
+                    self._read()
+                elif self._hints.are_too_many:
+                    time.sleep(READING_PAUSE_SECONDS)
+                    self._read()
+                elif (question := self._hints.take()) is not None:
+                    self._ask(question)
+                    time.sleep(PAUSE_SECONDS)
+                    continue  # there may be more
+                self._due.wait(max(self._next_reading - time.monotonic(), 0.0))
         finally:
             self.running = False
 
-    def _read(self) -> Mapping[str, Any]:
+    def _read(self) -> None:
+        self._hints.forget()
+        self._next_reading = time.monotonic() + READ_AGAIN_SECONDS
+        try:
+            verification = self._call("auth.verification")
+            TokenVerifier().load(verification)  # what cannot be loaded counts as a reading that failed
+        except Exception as error:  # no failure of auth or the broker may end the refreshing
+            self._note(error)
+            self._hand_over(self._settled.set)
+        else:
+            self._note(None)
+            self._read_at = time.monotonic()
+            self._next_reading = self._read_at + self._refresh_seconds
+            self._hand_over(self._load, verification)
+
+    def _ask(self, question: Question) -> None:
+        try:
+            confirmation = Confirmation.of(self._call("auth.confirm", question.users, question.sessions))
+        except MethodNotFound:  # auth is of the release before
+            self._read()
+        except Exception as error:  # the next reading has the answer
+            self._note(error)
+            self._next_reading = min(self._next_reading, time.monotonic() + READ_AGAIN_SECONDS)
+        else:
+            self._hand_over(self._confirm, confirmation)
+
+    def _call(self, method: str, *args: object) -> Any:
         with self._connection.clone() as opened:
-            verification = call(opened, "auth.verification", seconds=VERIFICATION_SECONDS)
-        TokenVerifier().load(verification)  # what cannot be loaded counts as a reading that failed
-        return verification  # type: ignore[no-any-return, unused-ignore]
+            return call(opened, method, *args, seconds=VERIFICATION_SECONDS)
 
     def _load(self, verification: Mapping[str, Any]) -> None:
         self._verifier.load(verification)
         self._settled.set()
+
+    def _confirm(self, confirmation: Confirmation) -> None:
+        self._verifier.confirm(confirmation)
+        self._confirmed(confirmation)
 
     def _note(self, error: Exception | None) -> None:
         """Log the first reading, and then only what changes."""
@@ -162,3 +216,79 @@ class TokenKeeper:
             else:
                 _log.warning("auth's keys cannot be read (%s); trying until they can", type(error).__name__)
         self._reading_works = works
+
+
+class ReviewSignatures:
+    """Whether movies has said what is announced of reviews: by its signature or, while none has ever been
+    seen, by asking it, for it may be of the release before.
+
+    Used on the event loop, by one who waits at a time; what blocks is done on a thread.
+    """
+
+    def __init__(self, connection: kombu.Connection, hand_over: HandOver) -> None:
+        self._connection = connection
+        self._hand_over = hand_over
+        self._signatures = Signatures()
+        self._loaded = False
+        self._seen = False  # one that holds
+        self._allowance = ReadingAllowance(most=1)
+
+    async def hold(self, envelope: Envelope) -> bool:
+        """Waits for movies' keys until they have been read once."""
+        if self._signatures.names_unknown_key(envelope):
+            while not self._loaded and not await self._read_keys():
+                await asyncio.sleep(READ_AGAIN_SECONDS)
+            if self._signatures.names_unknown_key(envelope) and self._allowance.take():
+                await self._read_keys()
+        holds = self._signatures.hold(envelope)
+        self._seen = self._seen or holds
+        return holds
+
+    def may_be_of_before(self, envelope: Envelope) -> bool:
+        """Whether it is unsigned, and nothing has been signed yet."""
+        return not envelope.signature and not self._seen
+
+    async def is_so(self, said: ReviewEvent) -> bool:
+        """Whether movies says the same of the review and its movie now. What is gone it says nothing of."""
+        return bool(await self._on_a_thread(partial(self._compare, said)))
+
+    def _compare(self, said: ReviewEvent) -> bool:
+        with self._connection.clone() as opened:
+            ask = partial(call, opened, seconds=VERIFICATION_SECONDS)
+            review = Review.model_validate(ask("movies.get_review", said.review.id), extra="ignore")
+            movie = MovieReference.model_validate(ask("movies.get", review.movie_id), extra="ignore")
+        return (review, movie) == (said.review, said.movie)
+
+    async def _read_keys(self) -> bool:
+        jwks = await self._on_a_thread(self._ask_for_keys)
+        try:
+            self._signatures.load(jwks)
+        except ValueError:
+            _log.warning("movies' keys cannot be read: what is announced of reviews cannot be checked")
+            return False
+        self._loaded = True
+        return True
+
+    def _ask_for_keys(self) -> Any:
+        with self._connection.clone() as opened:
+            return call(opened, "movies.public_keys", seconds=VERIFICATION_SECONDS)
+
+    async def _on_a_thread(self, work: Callable[[], Any]) -> Any:
+        """What `work` answers; None where it fails."""
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answer(result: Any) -> None:
+            if not answered.done():
+                answered.set_result(result)
+
+        def run() -> None:
+            result = None
+            try:
+                result = work()
+            except Exception as error:  # movies or the broker is away, or is of the release before
+                _log.info("movies could not be asked (%s)", type(error).__name__)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                self._hand_over(answer, result)
+
+        spawn(run)
+        return await answered

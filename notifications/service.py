@@ -1,9 +1,7 @@
 """The notifier: its entry points (Socket.IO events, the broker's events, health checks) and its life."""
 
 import asyncio
-import itertools
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -15,19 +13,19 @@ from aiohttp import web
 from broker import config
 from broker.doors import files
 from broker.errors import PlatformError
-from broker.events import Envelope
 from broker.rpc_client import bounded_connection
-from broker.tokens import Identity
+from broker.tokens import Confirmation, Identity
 from notifications import handlers, presence
 from notifications.clients import Clients
-from notifications.domain import REVIEW_EVENTS, Refusal, Seen
+from notifications.deliveries import Deliveries, Recipients
+from notifications.domain import Refusal
 from notifications.endings import Endings
-from notifications.feed import MARK, Feed, Turn
+from notifications.feed import Feed
 from notifications.front_door import front_door, in_one_form, serve
 from notifications.handlers import Answer, Client, Gone, Rooms, Tokens
 from notifications.history import History
-from notifications.peers import GONE, ROOM_TOLD, Peers
-from notifications.providers import SocketRooms, TokenKeeper
+from notifications.peers import GONE, Peers
+from notifications.providers import ReviewSignatures, SocketRooms, TokenKeeper
 from notifications.sockets import ROOT, socket_server
 
 _log = logging.getLogger(__name__)
@@ -36,7 +34,6 @@ START_SECONDS = 10.0  # how long a start waits for the broker before it goes on 
 CLOSE_SECONDS = 1.0  # how long a stop waits for requests at work
 THREAD_SECONDS = 3.0  # how long a stop waits for the threads
 HISTORY_BYTES = 64 * 2**20  # of memory, some 40,000 reviews of ordinary length: what the stream holds
-MOST_WITHOUT_A_PAUSE = 8  # events that are worked off before others get their turn on the loop
 RETRY_SECONDS = 1  # what clients are told to wait while the history is being read
 
 UseCase = Callable[..., Awaitable[Answer]]
@@ -65,7 +62,6 @@ class Notifier:
         )
         self._alone = self._settings.in_memory
         self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
-        self._seen = Seen()
         self._history = History(
             self._settings.NOTIFIER_HISTORY_EVENTS,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
@@ -89,23 +85,32 @@ class Notifier:
         Raises OSError where it cannot listen; nothing is left running then.
         """
         loop = asyncio.get_running_loop()
-        self._events: asyncio.Queue[Envelope | Turn] = asyncio.Queue()
+        hand_over = loop.call_soon_threadsafe
         self._hearing = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._tokens = TokenKeeper(
-            self._connection, self._settings.REVOCATION_REFRESH, loop.call_soon_threadsafe
+            self._connection, self._settings.REVOCATION_REFRESH, hand_over, self._confirmed
         )
+        recipients = Recipients(
+            rooms=self._rooms,
+            history=self._history,
+            tokens=self._tokens,
+            presence=self._presence,
+            peers=self._peers,
+            signatures=ReviewSignatures(self._connection, hand_over),
+        )
+        deliveries = Deliveries(recipients, self._caught_up, self._server.drop_all)
         self._feed = Feed(
             self._connection,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
-            receive=lambda heard: loop.call_soon_threadsafe(self._events.put_nowait, heard),
-            waiting=self._events.qsize,
-            changed=lambda hears: loop.call_soon_threadsafe(self._hearing_changed, hears),
+            receive=lambda heard: hand_over(deliveries.take, heard),
+            waiting=deliveries.waiting,
+            changed=lambda hears: hand_over(self._hearing_changed, hears),
         )
         self._endings = Endings(self._server, self._clients, self._tokens)
         self._open_entrances()
         self._runner = await self._listen()
-        self._pushing = asyncio.create_task(self._push_events())
+        self._pushing = asyncio.create_task(deliveries.run())
         self._tokens.start()
         self._feed.start()
         self._peers.start()
@@ -177,8 +182,8 @@ class Notifier:
             return web.json_response({"message": "The broker is not connected"}, status=503)
         if not self._caught_up.is_set():
             return web.json_response({"message": "What the rooms were told is still being read"}, status=503)
-        if not self._tokens.loaded:
-            return web.json_response({"message": "Sign-in cannot be checked yet"}, status=503)
+        if why_not := self._tokens.why_not_ready():
+            return web.json_response({"message": why_not}, status=503)
         return web.json_response({"status": "OK"})
 
     def _open_entrances(self) -> None:
@@ -254,52 +259,9 @@ class Notifier:
             self._hearing.clear()
         self._presence.hearing_changed(hears)
 
-    async def _push_events(self) -> None:
-        """One event after the other, so that a room gets them in the order in which they were announced."""
-        for count in itertools.count(1):
-            heard = await self._events.get()
-            try:
-                if isinstance(heard, Turn):
-                    await self._turn(heard)
-                else:
-                    await self._event(heard)
-            except (ValueError, TypeError, KeyError) as error:
-                _log.warning("dropped %s (%s)", _name(heard), type(error).__name__)
-            except Exception:
-                _log.exception("could not push %s", _name(heard))
-            if count % MOST_WITHOUT_A_PAUSE == 0:
-                await asyncio.sleep(0)
-
-    async def _turn(self, turn: Turn) -> None:
-        if turn is Turn.CAUGHT_UP:
-            self._caught_up.set()
-        else:
-            self._caught_up.clear()
-            self._history.clear()
-            # Whoever is connected may have missed something, and learns of it by joining again.
-            await self._server.drop_all()
-
-    async def _event(self, envelope: Envelope) -> None:
-        if envelope.type in REVIEW_EVENTS and self._caught_up.is_set():
-            await handlers.push_review(envelope, self._rooms, self._history, time.time())
-        elif envelope.type in REVIEW_EVENTS or envelope.type == MARK:
-            handlers.remember(envelope, self._history)
-        elif envelope.type in presence.WORDS:  # they are many, and would push out what was seen
-            self._presence.heard(envelope)
-        elif not self._seen.first_time(envelope.id):
-            return
-        elif envelope.type == ROOM_TOLD:
-            if self._peers.said_elsewhere(envelope):
-                await handlers.repeat(envelope, self._rooms)
-        elif envelope.type == "session_revoked":
-            user_id = handlers.end_session(envelope, self._tokens)
-            self._endings.check(self._clients.of_user(user_id))
-        elif envelope.type == "user_updated":
-            handlers.follow_user(envelope, self._tokens)
-
-
-def _name(heard: Envelope | Turn) -> str:
-    return heard.name if isinstance(heard, Turn) else f"{heard.type} {heard.id}"
+    def _confirmed(self, confirmation: Confirmation) -> None:
+        for session in confirmation.sessions:
+            self._endings.check(self._clients.of_user(session.user_id))
 
 
 def _failure(sentence: str, code: str) -> Answer:

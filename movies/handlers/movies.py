@@ -14,6 +14,7 @@ from broker.events import MovieCreated, MovieDeleted, MovieUpdated
 from broker.idempotency import Write
 from movies import commands, presentation
 from movies.domain import Actor, Aggregate
+from movies.handlers import people
 from movies.storage import movies as storage
 from movies.storage import search as finding
 
@@ -99,6 +100,7 @@ def create(
     with changing(transaction, cache) as session:
         if earlier := write.claim(session):
             return int(earlier.answer)
+        people.known(session, actor)
         row = storage.add(session, command.model_dump(), actor.id, write.now)
         outbox.record(session, presentation.movie_event(MovieCreated, row, row.version), write.now)
         return write.settle(session, int(row.id))

@@ -1,6 +1,5 @@
 """Use cases of reviews, likes and reviewers."""
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row
@@ -9,10 +8,11 @@ from sqlalchemy.orm import Session
 from broker import outbox
 from broker.database import Transaction
 from broker.errors import Conflict, Forbidden, NotFound
-from broker.events import Envelope, ReviewCreated, ReviewDeleted, ReviewUpdated
-from broker.idempotency import Write, first_time
+from broker.events import ReviewCreated, ReviewDeleted, ReviewUpdated
+from broker.idempotency import Write
 from movies import commands, domain, presentation
 from movies.domain import Actor
+from movies.handlers import people
 from movies.handlers.movies import Cache, aggregate, changing, known
 from movies.storage import movies as movie_storage
 from movies.storage import reviews as storage
@@ -31,6 +31,7 @@ def create(
     with changing(transaction, cache) as session:
         if earlier := write.claim(session):
             return int(earlier.answer)
+        people.known(session, actor)
         movie = known(movie_storage.lock(session, movie_id))
         review = storage.add(session, movie_id, actor, command.model_dump(), write.now)
         if review is None:
@@ -113,28 +114,12 @@ def like(transaction: Transaction, review_id: int, actor: Actor, write: Write, *
     with transaction() as session:
         if earlier := write.claim(session):
             return int(earlier.answer)
+        people.known(session, actor)
         review = _known(storage.get(session, review_id, lock=True))
         if review.user_id == actor.id:
             raise Forbidden("You may not like your own review")
         change = storage.like if wanted else storage.unlike
         return write.settle(session, change(session, review_id, actor.id))
-
-
-def rename_reviewer(transaction: Transaction, event: Envelope, now: datetime) -> None:
-    """A user has another name, or another role, which is nothing to us. Raises ValueError for other data."""
-    change = commands.AccountChange.model_validate(event.data)
-    with transaction() as session:
-        if first_time(session, "rename_reviewer", event.id, now):
-            storage.know_reviewer(session, change.user.id, change.user.username, change.version)
-
-
-def forget_user(transaction: Transaction, event: Envelope, now: datetime) -> None:
-    """An account is gone: what it wrote stays, unsigned. Raises ValueError for other data."""
-    user_id = commands.AccountChange.model_validate(event.data).user.id
-    with transaction() as session:
-        if first_time(session, "forget_user", event.id, now):
-            storage.unsign(session, user_id)
-            movie_storage.disown(session, user_id)
 
 
 def _locked(session: Session, review_id: int) -> tuple[Row[Any], Row[Any]]:

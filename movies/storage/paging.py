@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, Engine, Row, Select, Text, and_, func, lit
 from sqlalchemy.orm import Session
 
 from broker.database import Reader
+from broker.signatures import Signer
 from movies.commands import Page
 from movies.cursor import Position, Signing, decode, digest
 from movies.storage.tables import INSTALLATION
@@ -100,3 +101,8 @@ def _signing(reader: Reader) -> Signing:
         row = reader.execute(select(INSTALLATION)).one()
         signing = _signings[engine] = Signing(bytes(row.cursor_key), row.unsigned_cursors_until)
     return signing
+
+
+def signer(reader: Reader) -> Signer:
+    """What signs the events of this installation: its key follows from the one that signs cursors."""
+    return Signer(bytes(reader.execute(select(INSTALLATION.c.cursor_key)).scalar_one()), "movies")

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from broker.database import Reader
+from broker.tokens import Account
 from movies.commands import Page, ReviewPage
 from movies.domain import Actor
 from movies.storage.paging import Sort, page
@@ -30,7 +31,6 @@ def add(
     session: Session, movie_id: int, actor: Actor, fields: dict[str, Any], now: datetime
 ) -> Row[Any] | None:
     """A review; None where the actor has one of this movie already."""
-    know_reviewer(session, actor.id, actor.username, version=0)
     statement = (
         insert(REVIEWS)
         .values(movie_id=movie_id, user_id=actor.id, **fields, likes=0, created_at=now, updated_at=now)
@@ -104,22 +104,37 @@ def _count_likes(session: Session, review_id: int, changed: Sequence[Row[Any]], 
     return session.scalars(statement.returning(REVIEWS.c.likes)).one()
 
 
-def know_reviewer(session: Session, user_id: int, username: str, version: int) -> None:
-    """Remember a user's name, unless one of a later version is known."""
-    statement = insert(REVIEWERS).values(user_id=user_id, username=username, version=version)
+def hold_reviewer(session: Session, user_id: int) -> bool:
+    """Whether auth has said that there is such an account; it stays until the transaction ends."""
+    query = select(REVIEWERS.c.user_id).where(REVIEWERS.c.user_id == user_id, REVIEWERS.c.version > 0)
+    return session.execute(query.with_for_update(key_share=True, read=True)).first() is not None
+
+
+def know_reviewer(session: Session, account: Account) -> int | None:
+    """Remember a user's name; where one of a later version is known its version, and nothing has changed."""
+    values = {"username": account.username, "version": account.version}
+    statement = insert(REVIEWERS).values(user_id=account.id, **values)
     session.execute(
         statement.on_conflict_do_update(
-            index_elements=["user_id"],
-            set_={"username": username, "version": version},
-            where=REVIEWERS.c.version < version,
+            index_elements=["user_id"], set_=values, where=REVIEWERS.c.version < account.version
         )
     )
+    later = (REVIEWERS.c.user_id == account.id) & (REVIEWERS.c.version > account.version)
+    return session.scalar(select(REVIEWERS.c.version).where(later))
+
+
+def correct_reviewer(session: Session, account: Account, version: int) -> None:
+    """Put what auth says in the place of a name that was kept under a `version` that there never was."""
+    theirs = (REVIEWERS.c.user_id == account.id) & (REVIEWERS.c.version == version)
+    values = {"username": account.username, "version": account.version}
+    session.execute(update(REVIEWERS).where(theirs).values(values))
 
 
 def unsign(session: Session, user_id: int) -> None:
     """A deleted account's reviews belong to nobody from now on, and its likes are taken back."""
+    # First of all: it waits for those who hold it, so that what they write is there for what follows.
+    session.execute(delete(REVIEWERS).where(REVIEWERS.c.user_id == user_id))
     session.execute(update(REVIEWS).where(REVIEWS.c.user_id == user_id).values(user_id=None))
     liked = delete(REVIEW_LIKES).where(REVIEW_LIKES.c.user_id == user_id).returning(REVIEW_LIKES.c.review_id)
     taken_back = session.scalars(liked).all()
     session.execute(update(REVIEWS).where(REVIEWS.c.id.in_(taken_back)).values(likes=REVIEWS.c.likes - 1))
-    session.execute(delete(REVIEWERS).where(REVIEWERS.c.user_id == user_id))

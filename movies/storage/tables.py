@@ -71,7 +71,7 @@ REVIEWERS = Table(
     METADATA,
     Column("user_id", BigInteger, primary_key=True),
     Column("username", Text),
-    Column("version", BigInteger),  # auth's, of the event that the name came with; 0 where a token said it
+    Column("version", BigInteger),  # auth's; 0 where a token alone said the name, to an older release
 )
 
 REVIEWS = Table(

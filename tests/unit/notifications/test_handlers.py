@@ -1,6 +1,7 @@
 """Each use case with hand-written rooms and tokens."""
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -10,7 +11,7 @@ import pytest
 
 from broker.errors import ServiceUnavailable, Unauthenticated
 from broker.events import Envelope
-from broker.tokens import Identity, UserUpdated
+from broker.tokens import Identity
 from notifications import handlers
 from notifications.domain import Refusal
 from notifications.handlers import Client, Gone
@@ -63,7 +64,7 @@ class FakeTokens:
     def __init__(self, loaded: bool = True) -> None:
         self.loaded = loaded
         self.revoked: dict[str, int] = {}
-        self.followed: list[tuple[int, str, str]] = []
+        self.heard: list[int | str] = []
 
     async def identify(self, token: str) -> Identity:
         if not self.loaded:
@@ -75,11 +76,11 @@ class FakeTokens:
     def is_live(self, identity: Identity) -> bool:
         return identity.session not in self.revoked
 
-    def revoke(self, session: str, expires_at: int) -> None:
-        self.revoked[session] = expires_at
+    def heard_of_session(self, session: str) -> None:
+        self.heard.append(session)
 
-    def follow(self, change: UserUpdated) -> None:
-        self.followed.append((change.user.id, change.user.username, change.role))
+    def heard_of_user(self, user_id: int) -> None:
+        self.heard.append(user_id)
 
 
 @pytest.fixture
@@ -225,7 +226,7 @@ def test_what_every_event_refuses(use_case: UseCase, tokens: FakeTokens, rooms: 
     assert refusal(use_case(anna, request(user_id="07"), tokens, rooms)) == "forbidden"
     assert refusal(use_case(anna, request(room_id="kitchen"), tokens, rooms)) == "unknown_room"
     assert refusal(use_case(anna, None, tokens, rooms)) == "invalid"
-    tokens.revoke("s7", ANNA.expires_at)
+    tokens.revoked["s7"] = ANNA.expires_at
     assert refusal(use_case(anna, request(), tokens, rooms)) == "sign_in_required"
     assert rooms.said == []
     assert anna.rooms == {"42"}
@@ -250,9 +251,20 @@ def envelope(type: str, data: dict[str, Any]) -> Envelope:
     )
 
 
+REVIEW: dict[str, Any] = {
+    **{"id": 1, "movie_id": 42, "user_id": 7, "username": "anna", "title": "Great", "body": ""},
+    **{"rating": 8.0, "spoiler": False, "likes": 0},
+    **dict.fromkeys(("created_at", "updated_at"), "2026-01-01T00:00:00Z"),
+}
+
+
+def review_data(title: str = "Great", movie: int = 42, genre: str = "") -> dict[str, Any]:
+    reference = {"id": movie, "title": "Heat", "genre": genre}
+    return {"version": 1, "movie": reference, "review": {**REVIEW, "movie_id": movie, "title": title}}
+
+
 def test_a_review_event_is_pushed_to_each_of_its_rooms_once(rooms: FakeRooms, past: History) -> None:
-    movie = {"id": 42, "title": "Heat", "genre": "Crime"}
-    event = envelope("review_created", {"movie": movie, "review": {"user_id": 7, "title": "Great"}})
+    event = envelope("review_created", review_data(genre="Crime"))
     for _ in range(2):  # the second time it is a redelivery
         asyncio.run(handlers.push_review(event, rooms, past, 0))
     assert [(room, name) for room, name, _, _ in rooms.said] == [
@@ -267,7 +279,7 @@ NOW = 2_000_000_000.0
 async def announce(rooms: FakeRooms, past: History, *ids: str, movie: int = 42) -> None:
     """Push reviews of a movie, as events of these ids."""
     for event_id in ids:
-        data = {"movie": {"id": movie}, "review": {"user_id": 7, "title": event_id}}
+        data = review_data(event_id, movie)
         event = envelope("review_created", data).model_copy(update={"id": event_id})
         await handlers.push_review(event, rooms, past, NOW)
 
@@ -417,14 +429,34 @@ def test_a_position_must_be_a_text(
 
 def test_what_is_remembered_is_told_to_nobody(rooms: FakeRooms, past: History) -> None:
     start = past.last("all")
-    movie = {"id": 42}
-    event = envelope("review_created", {"movie": movie, "review": {"title": "Great"}})
-    recent = datetime.now(UTC).isoformat()
-    handlers.remember(event.model_copy(update={"time": recent}), past)
-    handlers.remember(envelope("mark", {}).model_copy(update={"id": "m1", "time": recent}), past)
+    event = envelope("review_created", review_data())
+    recent, now = datetime.now(UTC).isoformat(), time.time()
+    handlers.remember(event.model_copy(update={"time": recent}), past, now)
+    handlers.remember(envelope("mark", {}).model_copy(update={"id": "m1", "time": recent}), past, now)
     assert [news.id for news in past.since("all", start) or []] == ["e1"]
     assert past.since("all", "m1") == []
     assert rooms.said == []
+
+
+def test_an_event_of_the_future_is_forgotten_with_those_of_its_time(past: History) -> None:
+    event, now = envelope("review_created", review_data()), time.time() - 7200
+    past.begin_at("start", now)
+    handlers.remember(event.model_copy(update={"time": "9000-01-01T00:00:00Z"}), past, now)
+    past.add("later", time.time())
+    assert past.since("all", "e1") is None, "an hour is kept"
+
+
+def test_before_what_is_unknown_nothing_is_known(past: History) -> None:
+    start, now = past.last("all"), time.time()
+    event = envelope("review_created", review_data()).model_copy(
+        update={"time": datetime.now(UTC).isoformat()}
+    )
+    handlers.remember(event, past, now)
+    handlers.remember_no_further(event.model_copy(update={"id": "e2"}), past, now)
+    handlers.remember(event.model_copy(update={"id": "e3"}), past, now)
+    assert past.since("all", start) is None
+    assert past.since("all", "e1") is None
+    assert [news.id for news in past.since("all", "e2") or []] == ["e3"]
 
 
 def test_what_clients_say_is_told_at_every_notifier(
@@ -437,22 +469,65 @@ def test_what_clients_say_is_told_at_every_notifier(
     assert rooms.said_everywhere == ["message", "message", "new_review", "message"]
 
 
-def test_what_another_notifiers_room_was_told_is_repeated_here_alone(rooms: FakeRooms) -> None:
-    said = {"instance": "other", "room": "42", "event": "message", "payload": {"message": "hello"}}
+SAID: dict[str, Any] = {
+    "instance": "other",
+    "room": "42",
+    "event": "new_review",
+    "payload": {"message": "User 7 added a new review: x", "room_id": "42", "user_id": 7, "verified": False},
+}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [SAID, {**SAID, "event": "message", "payload": {"message": "hello", "room_id": "42", "user_id": 7}}],
+)
+def test_what_another_notifiers_room_was_told_is_repeated_here_alone(
+    rooms: FakeRooms, said: dict[str, Any]
+) -> None:
     asyncio.run(handlers.repeat(envelope("room_told", said), rooms))
-    assert rooms.said == [("42", "message", {"message": "hello"}, set())]
+    assert rooms.said == [("42", said["event"], said["payload"], set())]
     assert rooms.said_everywhere == []
 
 
-REVOKED = {"user": {"id": 7, "username": "anna"}, "session": "s7", "expires_at": 99}
-UPDATED = {"version": 2, "user": {"id": 7, "username": "hannah"}, "role": "admin"}
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *(
+            {"room": value}
+            for value in ("", "x", "sid-of-a-client", None, 42, "042", "genre:DRAMA", "x" * 101)
+        ),
+        *({"event": value} for value in ("review_deleted", "closed", "disconnect", "connect", "", None, 7)),
+        *({"payload": value} for value in (None, [], "x", {})),
+        *(
+            {"payload": SAID["payload"] | {"message": value}}
+            for value in (None, 7, "a\0", "\ud800", "a\nb", "\u202e", "x" * 4001)
+        ),
+        *({"payload": SAID["payload"] | {"user_id": value}} for value in ("7", 0, 2**63, float("nan"))),
+        *({"payload": SAID["payload"] | {"verified": value}} for value in (True, None, 1, "false")),
+        *({"instance": value} for value in (None, 7, "", "x" * 201, "a b")),
+    ],
+    ids=str,
+)
+def test_what_no_notifier_says_is_not_repeated(rooms: FakeRooms, changes: dict[str, Any]) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - pydantic's
+        asyncio.run(handlers.repeat(envelope("room_told", SAID | changes), rooms))
+    assert rooms.said == []
 
 
-def test_a_revoked_session_ends_and_a_user_is_followed(tokens: FakeTokens) -> None:
-    assert handlers.end_session(envelope("session_revoked", REVOKED), tokens) == 7
+REVOKED: dict[str, Any] = {
+    "version": 3,
+    "user": {"id": 7, "username": "anna"},
+    "session": "s7",
+    "expires_at": 99,
+}
+UPDATED: dict[str, Any] = {"version": 2, "user": {"id": 7, "username": "hannah"}, "role": "admin"}
+
+
+def test_of_what_is_said_of_sessions_and_users_auth_is_asked(tokens: FakeTokens) -> None:
+    handlers.end_session(envelope("session_revoked", REVOKED), tokens)
     handlers.follow_user(envelope("user_updated", UPDATED), tokens)
-    assert tokens.revoked == {"s7": 99}
-    assert tokens.followed == [(7, "hannah", "admin")]
+    assert tokens.heard == ["s7", 7]
+    assert tokens.revoked == {}, "nothing is believed"
 
 
 @pytest.mark.parametrize(
@@ -468,7 +543,7 @@ def test_a_revoked_session_ends_and_a_user_is_followed(tokens: FakeTokens) -> No
 def test_what_is_no_end_of_a_session_ends_none(tokens: FakeTokens, data: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - pydantic's
         handlers.end_session(envelope("session_revoked", data), tokens)
-    assert tokens.revoked == {}
+    assert tokens.heard == []
 
 
 @pytest.mark.parametrize(
@@ -485,4 +560,4 @@ def test_what_is_no_end_of_a_session_ends_none(tokens: FakeTokens, data: dict[st
 def test_what_is_no_change_of_a_user_changes_nothing(tokens: FakeTokens, data: dict[str, Any]) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - pydantic's
         handlers.follow_user(envelope("user_updated", data), tokens)
-    assert tokens.followed == []
+    assert tokens.heard == []

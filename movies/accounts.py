@@ -1,0 +1,88 @@
+"""What auth says of accounts by now: it is asked, whoever else announces what."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import eventlet
+from eventlet.event import Event
+from eventlet.semaphore import Semaphore
+from nameko.extensions import DependencyProvider
+
+from broker import config
+from broker.errors import ServiceUnavailable
+from broker.hints import MOST_ASKED
+from broker.rpc import RpcClient
+from broker.tokens import Account, Confirmation
+
+_log = logging.getLogger(__name__)
+
+ASKING_SECONDS = 1.5
+AWAY_SECONDS = 1.0  # after auth did not answer, in which nobody waits for it
+
+
+class Accounts:
+    """Asks auth, once for all who ask at the time. `ask` answers its `confirm()`, or raises PlatformError.
+
+    `most_waiting`: of the workers that wait for auth; the others are for those who need it not.
+    """
+
+    def __init__(self, ask: Callable[[list[int]], object], most_waiting: int) -> None:
+        self._ask = ask
+        self._most_waiting = min(most_waiting, MOST_ASKED)
+        self._waiting = 0
+        self._away_until = 0.0
+        self._lane = Semaphore(1)
+        self._gathering: tuple[set[int], Event] | None = None
+
+    def now(self, user_id: int) -> Account | None:
+        """The account as it is after this call began; None where there is none.
+
+        Raises ServiceUnavailable where auth does not say.
+        """
+        if time.monotonic() < self._away_until or self._waiting >= self._most_waiting:
+            raise ServiceUnavailable
+        self._waiting += 1
+        try:
+            if self._gathering is None:
+                self._gathering = set(), Event()
+                eventlet.spawn(self._answer)
+            users, answer = self._gathering
+            users.add(user_id)
+            found: dict[int, Account] | None = answer.wait()
+        finally:
+            self._waiting -= 1
+        if found is None:
+            raise ServiceUnavailable
+        return found.get(user_id)
+
+    def _answer(self) -> None:
+        """Ask about those that have gathered until the question before is answered."""
+        with self._lane:
+            assert self._gathering is not None  # noqa: S101
+            (users, answer), self._gathering = self._gathering, None
+            found = None
+            try:
+                found = {each.id: each for each in Confirmation.of(self._ask(list(users))).users}
+            except Exception as error:  # whatever it is: an auth of the release before does not know this
+                _log.warning("auth does not say who is who (%s)", type(error).__name__)
+                self._away_until = time.monotonic() + AWAY_SECONDS
+            finally:
+                answer.send(found)
+
+
+class AccountProvider(DependencyProvider):
+    """Injects Accounts, which all workers share."""
+
+    client = RpcClient()
+
+    def setup(self) -> None:
+        seconds = min(ASKING_SECONDS, config.settings(self.container.config).RPC_TIMEOUT / 2)
+        self.accounts = Accounts(
+            lambda users: self.client.call("auth.confirm", [users, []], {}, seconds),
+            max(self.container.max_workers // 2, 1),
+        )
+
+    def get_dependency(self, worker_ctx: Any) -> Accounts:  # noqa: ARG002
+        return self.accounts
