@@ -62,7 +62,13 @@ def outcome(body: Mapping[str, Any]) -> Any:
     return body["result"]
 
 
-def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) -> Any:
+def call(
+    connection: kombu.Connection,
+    method: str,
+    *args: Any,
+    seconds: float,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
     """Call `method` (`"auth.status"`) over `connection` and wait for its answer.
 
     Raises ServiceUnavailable where the broker cannot be reached, DeadlineExceeded after `seconds` without
@@ -85,7 +91,7 @@ def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) 
         connection.ensure_connection(max_retries=0)
         with connection.channel() as channel, kombu.Consumer(channel, [queue], callbacks=[receive]):
             kombu.Producer(channel, RPC_EXCHANGE).publish(
-                {"args": args, "kwargs": {}},
+                {"args": args, "kwargs": kwargs or {}},
                 routing_key=method,
                 serializer="json",
                 delivery_mode=TRANSIENT,
