@@ -8,7 +8,7 @@ CONFIG ?= config.yaml
 export CONFIG PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run migrate sample check format test test-unit test-integration test-contract chaos lock clean
+.PHONY: help setup setup-dev run shell migrate sample check format test test-unit test-integration test-contract chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ setup: $(VENV)/.runtime ## install what the platform needs into .venv
 
 setup-dev: $(VENV)/.dev ## install what the checks and the tests need as well
 
-$(VENV)/.runtime: requirements.lock
+$(VENV)/.runtime: requirements.lock setup.sh
 	@./setup.sh $(VENV) requirements.lock
 	@touch $@
 
@@ -27,6 +27,9 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 
 run: setup ## start everything in one process, with nothing else installed
 	@exec $(BIN)/python standalone.py --config "$$CONFIG"
+
+shell: setup ## a Python shell that reaches every service of the running platform
+	@exec $(BIN)/python -m broker.shell --config "$$CONFIG"
 
 migrate: setup ## bring both databases up to date
 	@$(BIN)/python -m alembic -n auth upgrade head

@@ -23,3 +23,17 @@ fi
 echo "installing $lock into $venv ..."
 "$python" -m pip --python "$venv/bin/python" install --disable-pip-version-check --require-hashes \
     --no-deps --only-binary :all: -r "$lock" || fail "the packages of $lock could not be installed (see above)"
+
+# Nameko's shell waits for ever, and knows nothing of a platform that is one process: `nameko shell` is ours.
+program=$venv/bin/nameko
+if [ -f "$program" ] && grep -q '^from nameko.cli.main import main$' "$program"; then
+    ours='import os\
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))\
+try:\
+    from broker.command import nameko as main\
+except ImportError:\
+    from nameko.cli.main import main'
+    sed "s|^from nameko.cli.main import main\$|$ours|" "$program" >"$program.new"
+    cat "$program.new" >"$program"
+    rm "$program.new"
+fi

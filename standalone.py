@@ -52,6 +52,7 @@ The movie review platform is up.
   rooms   ws://{notifier}  (Socket.IO)
   data    {data}
   admin   register an account, then: {python} standalone.py set-role USERNAME admin
+  shell   make shell
 Ctrl-C stops it.
 """
 
@@ -105,6 +106,8 @@ def _run(config: Mapping[str, Any], settings: Settings) -> int:
 
 
 def _set_role(settings: Settings, username: str, role: str) -> int:
+    from sqlalchemy.exc import ProgrammingError
+
     from auth import handlers
     from broker.database import Transaction, engine
     from broker.errors import PlatformError
@@ -116,6 +119,10 @@ def _set_role(settings: Settings, username: str, role: str) -> int:
             handlers.set_role(Transaction(engine(url, 1)), username, role, Write(datetime.now(UTC)))
         except PlatformError as error:
             print(error, file=sys.stderr)
+            return 2
+        except ProgrammingError:
+            # The tables come with the first start, and are not there yet.
+            print(f"There are no accounts yet: {username} cannot be {role}", file=sys.stderr)
             return 2
     print(f"{username} is {role} now")
     return 0
@@ -227,9 +234,14 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> 
 
     from auth.service import AuthService
     from broker.relay import GATE
+    from broker.way_in import WayIn
     from gateway.service import GatewayService
     from movies.service import MoviesService
     from notifications.service import Notifier
+
+    class Operators:
+        name = "operators"
+        way_in = WayIn((AuthService.name, MoviesService.name))
 
     gate: Event = Event()
     config = {**config, GATE: gate}
@@ -257,6 +269,7 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> 
     parts.callback(lambda: gate.ready() or gate.send())  # a relay that waits for it cannot stop
     stops.append(partial(eventlet.spawn, stop, start(AuthService)))
     stops.append(partial(eventlet.spawn, stop, start(MoviesService)))
+    stops.append(partial(eventlet.spawn, stop, start(Operators)))
     notifier = Notifier(config)
     spawn_for_awaitable(notifier.start()).wait()
     stops.append(lambda: spawn_for_awaitable(notifier.stop()))

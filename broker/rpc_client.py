@@ -70,7 +70,13 @@ def outcome(body: Mapping[str, Any]) -> Any:
     raise exception
 
 
-def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) -> Any:
+def call(
+    connection: kombu.Connection,
+    method: str,
+    *args: Any,
+    seconds: float,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Any:
     """Call `method` (`"auth.status"`) over `connection` and wait for its answer.
 
     Raises ServiceUnavailable where the broker cannot be reached or has no queue for the call,
@@ -97,7 +103,7 @@ def call(connection: kombu.Connection, method: str, *args: Any, seconds: float) 
             if hasattr(channel, "events"):  # a broker in memory returns nothing
                 channel.events["basic_return"].add(lambda *of: returned.append(of))
             kombu.Producer(channel, RPC_EXCHANGE).publish(
-                {"args": args, "kwargs": {}},
+                {"args": args, "kwargs": kwargs or {}},
                 routing_key=method,
                 serializer="json",
                 delivery_mode=TRANSIENT,

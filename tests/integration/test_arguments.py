@@ -55,6 +55,7 @@ NO_FIELDS = [
     *({"title": value, "username": value, "limit": value, "q": value} for value in (True, [], {}, DEEP)),
     *({"title": value, "password": value, "cursor": value} for value in ("a\x00b", 10**30, -1.5)),
 ]
+NO_LIST = [None, True, 0, 5, 1.5, "", "x", {}, {"x": 1}, DEEP]
 WRONG: dict[str, list[Any]] = {
     "movie_id": NO_ID,
     "review_id": NO_ID,
@@ -67,6 +68,8 @@ WRONG: dict[str, list[Any]] = {
     "parameters": NO_FIELDS,
     "actor": NO_ACTOR,
     "user": [None, True, 0, -1, 1.5, 2**63, 10**30, "", "a\x00b", "x" * 201, "id:" + "9" * 190, [], {}],
+    "users": [*NO_LIST, *([value] for value in NO_ID), list(range(1, 102))],
+    "sessions": [*NO_LIST, *([value] for value in NO_TEXT), ["x"] * 101],
     "role": [None, True, 5, "", "root", "Admin", "a\x00b", "x" * 100_000, [], ["admin"], {}],
 }
 RIGHT: dict[str, Any] = {
@@ -81,6 +84,8 @@ RIGHT: dict[str, Any] = {
     "parameters": {},
     "actor": ACTOR,
     "user": "nobody-of-this-name",
+    "users": [],
+    "sessions": [],
     "role": "user",
 }
 OPTIONAL = {("replay_dead_letters", "event_id")}  # where None means all

@@ -176,7 +176,7 @@ def test_the_shell_reaches_every_service(full_deployment: FullDeployment) -> Non
 def in_shell(script: str, deployment: FullDeployment) -> list[Any]:
     """What each expression of `script` gives in a real `nameko shell`."""
     done = subprocess.run(
-        block(OPERATORS, "sh", 1).code.split(),
+        block(OPERATORS, "sh", 1).lines()[1].split(),
         cwd=ROOT,
         env={**os.environ, **deployment.environment},
         input=script,

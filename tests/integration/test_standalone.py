@@ -105,6 +105,12 @@ def test_set_role_of_nobody_says_so(embedded: Embedded) -> None:
     assert refuse(embedded.environment, "set-role", "nobody-of-this-name", "admin") == "User not found\n"
 
 
+def test_set_role_before_the_first_start_says_so(tmp_path: Path) -> None:
+    said = refuse(Embedded(tmp_path).environment, "set-role", "alice", "admin")
+    assert said.splitlines()[-1] == "There are no accounts yet: alice cannot be admin"
+    assert "Traceback" not in said
+
+
 @pytest.mark.parametrize("name", ["GATEWAY_PORT", "NOTIFIER_PORT"])
 def test_a_port_that_is_taken_is_named_in_one_line(tmp_path: Path, name: str) -> None:
     ports = {"GATEWAY_PORT": str(free_port()), "NOTIFIER_PORT": str(free_port())}
