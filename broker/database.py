@@ -1,24 +1,22 @@
 """The database of a service: what Nameko injects, and what a failure of it means to a caller.
 
-A server that is there and answers nothing (frozen, or its machine gone) is noticed on our side alone, by
-`waits_end_after`; that works where eventlet has patched the process, as it has in every service.
+Every wait for it has an end (`broker/waits.py`), and every session is set and found to be ours
+(`broker/sessions.py`).
 """
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
-import psycopg2
-from eventlet import hubs, patcher
+from eventlet import patcher
 from nameko.extensions import DependencyProvider
-from psycopg2 import extensions
 from sqlalchemy import Connection, Engine, create_engine, event, exc, text
 from sqlalchemy.orm import Session
 
 from broker import config
 from broker.errors import ServiceUnavailable
+from broker.sessions import own_sessions, reason
+from broker.waits import heed_deadlines, waits_end_after
 
 # Below the RPC deadline, so that the caller learns of it from us.
 TRANSACTION_SECONDS = 4.5
@@ -34,7 +32,6 @@ KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count
 # What a query needs: either of the ways into a database.
 Reader = Session | Connection
 
-_deadline: ContextVar[float | None] = ContextVar("deadline of database waits", default=None)
 _select: Any = patcher.original("select")  # the patched one has no poll()
 
 
@@ -47,12 +44,12 @@ def engine(url: str, pool_size: int) -> Engine:
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
         hide_parameters=True,  # an error that is logged would tell addresses and hashes
-        connect_args={
-            "connect_timeout": CONNECT_SECONDS,
-            "options": f"-c statement_timeout={STATEMENT_MILLISECONDS} -c timezone=UTC"
-            f" -c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MILLISECONDS}",
-            **KEEPALIVES,
-        },
+        connect_args={"connect_timeout": CONNECT_SECONDS, **KEEPALIVES},
+    )
+    own_sessions(
+        bounded,
+        statement_timeout=STATEMENT_MILLISECONDS,
+        idle_in_transaction_session_timeout=IDLE_IN_TRANSACTION_MILLISECONDS,
     )
     event.listen(bounded, "checkout", _refuse_what_the_server_closed)
     return bounded
@@ -72,48 +69,6 @@ def _refuse_what_the_server_closed(connection: Any, record: Any, _fairy: object)
     watch.register(connection.fileno(), _select.POLLIN)
     if watch.poll(0):
         raise exc.DisconnectionError
-
-
-def heed_deadlines() -> None:
-    """Let `waits_end_after` end the waits of psycopg2, where eventlet has made that green; safe to repeat."""
-    if patcher.is_monkey_patched("psycopg"):
-        extensions.set_wait_callback(_wait)
-
-
-@contextmanager
-def waits_end_after(seconds: float) -> Iterator[None]:
-    """Until the block's end, all waits for a database together last `seconds` at most, if not less by an
-    outer block: the wait that would last longer raises OperationalError, and its connection is closed.
-    """
-    outer, ours = _deadline.get(), time.monotonic() + seconds
-    token = _deadline.set(ours if outer is None else min(outer, ours))
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
-def _wait(connection: extensions.connection) -> None:
-    """What psycopg2 calls instead of blocking: the others run until the server has answered.
-
-    Without a deadline around it (a migration in a patched process) it waits for as long as it takes.
-    """
-    while (state := connection.poll()) != extensions.POLL_OK:
-        if state not in (extensions.POLL_READ, extensions.POLL_WRITE):
-            raise psycopg2.OperationalError(f"psycopg2 answers {state} where it should say what to wait for")
-        deadline = _deadline.get()
-        left = None if deadline is None else deadline - time.monotonic()
-        # psycopg2 closes the connection of a wait that fails. What it had asked may be done all the same.
-        overdue = psycopg2.OperationalError("the database did not answer in time")
-        if left is not None and left <= 0:
-            raise overdue
-        hubs.trampoline(
-            connection.fileno(),
-            read=state == extensions.POLL_READ,
-            write=state == extensions.POLL_WRITE,
-            timeout=left,
-            timeout_exc=overdue,
-        )
 
 
 class Transaction:
@@ -170,8 +125,9 @@ def status(transaction: Transaction) -> dict[str, str]:
     try:
         with waits_end_after(STATUS_SECONDS), transaction.reading() as reader:
             reader.execute(text("SELECT 1"))
-    except ServiceUnavailable:
-        return {"status": "ERROR", "database": "Not connected", "error": "The database cannot be reached"}
+    except ServiceUnavailable as error:
+        why = reason(error.__cause__) or "The database cannot be reached"
+        return {"status": "ERROR", "database": "Not connected", "error": why}
     return {"status": "OK", "database": "Connected"}
 
 

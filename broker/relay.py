@@ -27,16 +27,16 @@ from sqlalchemy import Connection, Row, create_engine, delete, exc, select, text
 from sqlalchemy.pool import NullPool
 
 from broker import config
-from broker.database import heed_deadlines, waits_end_after
 from broker.outbox import CHANNEL, OUTBOX, sequence
 from broker.outlet import BROKER_ERRORS, Outlet, outlet
+from broker.relay_lock import RelayLock
+from broker.sessions import SharedSession, own_sessions
 from broker.signatures import Signer, SigningPublisher
 from broker.upkeep import Troubles
+from broker.waits import heed_deadlines, waits_end_after
 
 _log = logging.getLogger(__name__)
 
-# Any number that nothing else in these databases locks; the same for every relay of a database.
-ADVISORY_LOCK = 0x0B0C5
 POLL_SECONDS = 0.5  # notifications are a hint, this is the truth
 TAKEOVER_SECONDS = 0.5
 RETRY_SECONDS = 1.0  # longer than TAKEOVER_SECONDS, so that another gets its turn
@@ -47,6 +47,7 @@ SILENT_SECONDS = 5  # longer than a batch is away from the database, unless the 
 HELD_SECONDS = 5.0  # until what the broker did not take is tried again
 HELD_ROWS = 1000  # with as many, all others wait as well
 STOP_SECONDS = 4.0
+SAY_AGAIN_SECONDS = 60.0
 # Where the configuration may hold an eventlet Event that the relays wait for.
 GATE = "RELAY_GATE"
 
@@ -153,6 +154,8 @@ class OutboxRelay(DependencyProvider):
         self._thread: Any = None
         self._stopping = False
         self._troubles = Troubles()
+        self._said = ""
+        self._say_again_at = 0.0
 
     def bind(self, container: Any, attr_name: str) -> "OutboxRelay":
         # A broker that nobody else is connected to would take every event.
@@ -184,31 +187,30 @@ class OutboxRelay(DependencyProvider):
             getattr(settings, self.url_setting),
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
-            connect_args={
-                # pg_stat_activity then tells which process relays.
-                "application_name": f"outbox relay of process {os.getpid()}",
-                "options": f"-c idle_session_timeout={SILENT_SECONDS}s -c timezone=UTC",
-            },
+            # pg_stat_activity then tells which process relays.
+            connect_args={"application_name": f"outbox relay of process {os.getpid()}"},
         )
+        own_sessions(database, idle_session_timeout=f"{SILENT_SECONDS}s")
         while not self._stopping:
             try:
                 with waits_end_after(DATABASE_SECONDS):
                     connection = database.connect()
+                lock = RelayLock(connection, DATABASE_SECONDS)
                 with connection:
-                    if self._get_the_lock(connection):
+                    if self._get(lock):
                         with outlet(settings.AMQP_URI, self.source, self._troubles) as publisher:
-                            self._relay(connection, self._signing(connection, publisher))
-            except (exc.DBAPIError, _Overtaken, *BROKER_ERRORS) as error:
+                            self._relay(connection, self._signing(connection, publisher), lock)
+            except (exc.DBAPIError, SharedSession, _Overtaken, *BROKER_ERRORS) as error:
                 if not self._stopping:
-                    _log.warning("the %s relay starts again: %s", self.source, _first_line(error))
+                    self._note(error)
                     self._pause(RETRY_SECONDS)
 
-    def _get_the_lock(self, connection: Connection) -> bool:
+    def _get(self, lock: RelayLock) -> bool:
         """True once it is ours, False where the service stops first."""
         while not self._stopping:
-            with waits_end_after(DATABASE_SECONDS):
-                if connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": ADVISORY_LOCK}):
-                    return True
+            if lock.take():
+                return True
+            lock.tell_of_its_holder()
             self._pause(TAKEOVER_SECONDS)
         return False
 
@@ -218,8 +220,16 @@ class OutboxRelay(DependencyProvider):
         with waits_end_after(DATABASE_SECONDS):
             return SigningPublisher(publisher, self.signer(connection))
 
-    def _relay(self, connection: Connection, publisher: Outlet | SigningPublisher) -> None:
+    def _note(self, error: Exception) -> None:
+        """What keeps the relay from its work is said once, and again while it lasts."""
+        said = _first_line(error)
+        if said != self._said or time.monotonic() > self._say_again_at:
+            _log.warning("the %s relay starts again: %s", self.source, said)
+            self._said, self._say_again_at = said, time.monotonic() + SAY_AGAIN_SECONDS
+
+    def _relay(self, connection: Connection, publisher: Outlet | SigningPublisher, lock: RelayLock) -> None:
         _log.info("relaying the %s outbox", self.source)
+        self._said = ""
         with waits_end_after(DATABASE_SECONDS):
             connection.execute(text(f"LISTEN {CHANNEL}"))
         held = Held()
@@ -228,6 +238,7 @@ class OutboxRelay(DependencyProvider):
             if time.monotonic() - released > HELD_SECONDS:
                 held.release()
                 released = time.monotonic()
+            lock.check()
             if not relay_batch(connection, publisher, held):
                 self._wait_for_more(connection)
                 publisher.keep_alive()
@@ -255,6 +266,8 @@ class OutboxRelay(DependencyProvider):
 
 
 def _first_line(error: BaseException) -> str:
+    if isinstance(error, exc.DBAPIError) and error.orig is not None:
+        error = error.orig  # without SQLAlchemy's remarks
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 

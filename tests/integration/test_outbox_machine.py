@@ -19,7 +19,8 @@ from sqlalchemy.pool import NullPool
 
 from broker import outbox
 from broker.events import Event, MovieReference
-from broker.relay import ADVISORY_LOCK, Held, relay_batch
+from broker.relay import Held, relay_batch
+from broker.relay_lock import ADVISORY_LOCK
 from tests.platforms import connect
 from tests.servers import ServerUrls
 

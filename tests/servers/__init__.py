@@ -16,13 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from .pgbouncer import PgBouncer
 from .postgres import Postgres
 from .process import ServerFailed
 from .rabbitmq import RabbitMq
 from .redis import Redis
 from .server import Server
 
-__all__ = ["Postgres", "PrivateServers", "RabbitMq", "Redis", "Server", "ServerFailed", "ServerUrls"]
+__all__ = [
+    "PgBouncer",
+    "Postgres",
+    "PrivateServers",
+    "RabbitMq",
+    "Redis",
+    "Server",
+    "ServerFailed",
+    "ServerUrls",
+]
 
 
 @dataclass(frozen=True)

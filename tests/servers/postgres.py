@@ -70,19 +70,24 @@ class Postgres(Server):
             raise ServerFailed(f"initdb failed:\n{child.log_tail()}")
 
     def _answers(self, connection: socket.socket) -> bool:
-        words = ("user", SUPERUSER, "database", "postgres", "")
-        startup = struct.pack("!i", PROTOCOL_3_0) + b"".join(word.encode() + b"\0" for word in words)
-        connection.sendall(struct.pack("!i", len(startup) + 4) + startup)
-        with connection.makefile("rb") as messages:
-            while len(header := messages.read(5)) == 5:
-                kind, length = struct.unpack("!ci", header)
-                messages.read(length - 4)
-                if kind == b"Z":  # ReadyForQuery
-                    connection.sendall(b"X\0\0\0\4")  # Terminate
-                    return True
-                if kind == b"E":  # "the database system is starting up"
-                    break
-        return False
+        return is_ready(connection)
+
+
+def is_ready(connection: socket.socket) -> bool:
+    """Whether a session begins over this connection."""
+    words = ("user", SUPERUSER, "database", "postgres", "")
+    startup = struct.pack("!i", PROTOCOL_3_0) + b"".join(word.encode() + b"\0" for word in words)
+    connection.sendall(struct.pack("!i", len(startup) + 4) + startup)
+    with connection.makefile("rb") as messages:
+        while len(header := messages.read(5)) == 5:
+            kind, length = struct.unpack("!ci", header)
+            messages.read(length - 4)
+            if kind == b"Z":  # ReadyForQuery
+                connection.sendall(b"X\0\0\0\4")  # Terminate
+                return True
+            if kind == b"E":  # "the database system is starting up"
+                break
+    return False
 
 
 def _account() -> Account | None:
