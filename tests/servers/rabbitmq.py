@@ -68,27 +68,27 @@ class RabbitMq(Server):
 
     def delete_queue(self, name: str) -> None:
         """Also one that is another connection's alone."""
-        self._control("delete_queue", name)
+        self.control("delete_queue", name)
 
     def delete_binding(self, exchange: str, queue: str, routing_key: str) -> None:
         """Also that of a queue which is another connection's alone."""
-        self._control("eval", REMOVE_BINDING % (exchange, routing_key, queue))
+        self.control("eval", REMOVE_BINDING % (exchange, routing_key, queue))
 
     def queues(self) -> list[str]:
         """Their names."""
-        return self._control("list_queues", "--quiet", "--no-table-headers", "name").split()
+        return self.control("list_queues", "--quiet", "--no-table-headers", "name").split()
 
     def bindings(self) -> list[tuple[str, str, str]]:
         """Exchange, queue and routing key of each, but for those to the default exchange."""
         columns = ("source_name", "destination_name", "routing_key")
-        lines = self._control("list_bindings", "--quiet", "--no-table-headers", *columns).splitlines()
+        lines = self.control("list_bindings", "--quiet", "--no-table-headers", *columns).splitlines()
         rows = [line.split("\t") for line in lines]
         return [(row[0], row[1], row[2]) for row in rows if len(row) == 3 and row[0]]
 
     def _set_watermark(self, fraction: str) -> None:
-        self._control("set_vm_memory_high_watermark", fraction)
+        self.control("set_vm_memory_high_watermark", fraction)
 
-    def _control(self, *words: str) -> str:
+    def control(self, *words: str) -> str:
         """What rabbitmqctl prints."""
         script = _script("rabbitmqctl")
         environment = {
