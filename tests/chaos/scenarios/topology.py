@@ -109,8 +109,9 @@ def observe(world: World, deletion: Deletion, probes: Probes, movie: int, result
     ready = within(WELL_SECONDS, stage.is_ready)
     wait(stage, GOOD_SECONDS)
     found["requests succeed"] = seconds_until_served(history.attempts(at), at)
-    within(HEARD_SECONDS, lambda: not unheard(world, first)[0])
-    lost, to_be_read = unheard(world, first)
+    last = newest_review(world)
+    within(HEARD_SECONDS, lambda: not unheard(world, first, last)[0])
+    lost, to_be_read = unheard(world, first, last)
     twice = heard_twice(world)
     attempts = history.attempts(began)
     longest, name = longest_answer(attempts), f"{deletion.what} {deletion.how}"
@@ -148,12 +149,13 @@ def newest_review(world: World) -> int:
     return int(newest)
 
 
-def unheard(world: World, after: int) -> tuple[list[str], int]:
+def unheard(world: World, after: int, last: int) -> tuple[list[str], int]:
     """Of the reviews after that id, those that a listener did not hear: without a word ("listener: review"),
     and how many where it was told later that it has to read by REST.
     """
+    query = "SELECT id, extract(epoch FROM created_at) FROM reviews WHERE id > %s AND id <= %s"
     with world.stage.database("movies") as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT id, extract(epoch FROM created_at) FROM reviews WHERE id > %s", [after])
+        cursor.execute(query, [after, last])
         reviews = [(int(review), float(at)) for review, at in cursor.fetchall()]
     lost, to_be_read = [], 0
     for name, listener in world.listeners.items():
