@@ -13,8 +13,8 @@ import pytest
 
 from auth import domain
 from broker.events import exchange
-from broker.topology import required_queues
 from broker.tokens import ALGORITHM, ISSUER
+from broker.topology import required_queues
 from tests.clients import Account, Api, Listener, sign_in, sign_up
 from tests.contract.listeners import refusal
 from tests.integration.notifiers import another_notifier
