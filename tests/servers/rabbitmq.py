@@ -39,15 +39,30 @@ REMOVE_BINDING = """
 class RabbitMq(Server):
     name = "RabbitMQ"
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, management: bool = False, definitions: Path | None = None
+    ) -> None:
+        """`management`: with that plugin, at `management_url`. `definitions`: a folder of them that is loaded
+        at every start, as docker-compose.yml does; there is no user `guest` then.
+        """
         super().__init__(folder)
         self._distribution_port, self._epmd_port = Port(), Port()
         self._epmd: Child | None = None
-        self._links_modules = True
+        self._management_port = Port() if management else None
+        self._definitions = definitions
+        self._links_modules = not management
 
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@{HOST}:{self.port}//"
+
+    @property
+    def management_url(self) -> str:
+        assert self._management_port
+        return f"http://guest:guest@{HOST}:{self._management_port.number}"
+
+    def url_of(self, user: str, password: str) -> str:
+        return f"amqp://{user}:{password}@{HOST}:{self.port}//"
 
     def start(self) -> None:
         try:
@@ -88,17 +103,11 @@ class RabbitMq(Server):
     def _set_watermark(self, fraction: str) -> None:
         self.control("set_vm_memory_high_watermark", fraction)
 
-    def control(self, *words: str) -> str:
-        """What rabbitmqctl prints."""
-        script = _script("rabbitmqctl")
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "LANG": "C.UTF-8",
-            "HOME": str(self.folder),
-        }
+    def control(self, *words: str | Path) -> str:
+        """Have rabbitmqctl do something; what it prints."""
         ended = subprocess.run(
-            [script, "--node", self._node, *words],
-            env=environment | self._environment(script),
+            [*self.control_command, *words],
+            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"} | self.control_environment,
             capture_output=True,
             text=True,
             check=False,
@@ -109,6 +118,15 @@ class RabbitMq(Server):
         return ended.stdout
 
     @property
+    def control_command(self) -> list[str | Path]:
+        return [_script("rabbitmqctl"), "--node", self._node]
+
+    @property
+    def control_environment(self) -> dict[str, str]:
+        """Beside the way to the programs and this folder as HOME, where Erlang's cookie is."""
+        return {**self._environment(_script("rabbitmqctl")), "HOME": str(self.folder)}
+
+    @property
     def _node(self) -> str:
         return f"private{self.port}@localhost"
 
@@ -116,6 +134,8 @@ class RabbitMq(Server):
         super().close()
         self._distribution_port.release()
         self._epmd_port.release()
+        if self._management_port:
+            self._management_port.release()
 
     def _launch(self) -> Child:
         server = _script("rabbitmq-server")
@@ -127,14 +147,15 @@ class RabbitMq(Server):
     def _environment(self, server: Path) -> dict[str, str]:
         folder = self.folder
         (folder / "advanced.config").write_text(CONFIG)
-        (folder / "enabled_plugins").write_text("[].\n")
+        (folder / "enabled_plugins").write_text(f"[{'rabbitmq_management' * bool(self._management_port)}].\n")
+        self._write_settings(folder / "rabbitmq.conf")
         (folder / "env.conf").write_text("")
         environment = {
             "ERL_CRASH_DUMP": str(folder / "erl_crash.dump"),
             "ERL_EPMD_ADDRESS": HOST,
             "ERL_EPMD_PORT": str(self._epmd_port.number),
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(folder / "advanced.config"),
-            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),  # there is none: not the machine's own
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),  # not the machine's own
             "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
             "RABBITMQ_DIST_PORT": str(self._distribution_port.number),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
@@ -154,6 +175,17 @@ class RabbitMq(Server):
         if self._links_modules:
             environment |= _linked_modules(server.resolve().parents[1] / "plugins", folder)
         return environment
+
+    def _write_settings(self, file: Path) -> None:
+        settings = {}
+        if self._management_port:
+            settings |= {
+                "management.tcp.ip": HOST,
+                "management.tcp.port": str(self._management_port.number),
+            }
+        if self._definitions:
+            settings["load_definitions"] = str(self._definitions)
+        file.write_text("".join(f"{name} = {value}\n" for name, value in settings.items()))
 
     def _start_epmd(self, environment: dict[str, str]) -> Child:
         command = [program("epmd", "usr/lib/erlang/erts-*/bin/epmd")]
