@@ -63,7 +63,7 @@ test-integration: setup-dev ## run the tests on real servers
 test-contract: setup-dev ## run the contract's cases on the embedded default and the full deployment
 	$(BIN)/python -m pytest tests/contract
 
-chaos: setup-dev ## faults on real servers under load, about 28 minutes; puts the tables into docs/reliability.md
+chaos: setup-dev ## faults on real servers under load, about 32 minutes; puts the tables into docs/reliability.md
 	@./tests/install_servers.sh
 	$(BIN)/python -m tests.chaos all --report docs/reliability.md
 

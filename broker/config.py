@@ -120,7 +120,7 @@ class Settings(BaseModel):
     RPC_TIMEOUT: Seconds = 5
     CACHE_BYTES: Annotated[int, Field(ge=2**20, le=2**36)] = 32 * 2**20
     CACHE_LIFETIME: Annotated[int, Field(ge=1, le=86400)] = 60
-    REVOCATION_REFRESH: Seconds = 30
+    REVOCATION_REFRESH: Seconds = 10
     IDEMPOTENCY_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 86400
     DATABASE_POOL_SIZE: Annotated[int, Field(ge=1, le=1000)] = 10
     TRANSPORT_OPTIONS: dict[str, Any] = Field(default_factory=dict)

@@ -1,7 +1,8 @@
 """The link: the one connection to the broker that a service holds open, and says and hears everything over.
 
-Three greenlets serve it: one reads, one writes, one watches that the broker is still there. Who has something
-to say puts it in a queue and goes on, so that nobody ever waits in a socket of a broker that takes nothing.
+Four greenlets serve it: one reads, one writes, one watches that the broker is still there, and one that what
+was declared there is. Who has something to say puts it in a queue and goes on, so that nobody ever waits in a
+socket of a broker that takes nothing.
 A lost connection is made again for as long as the service runs.
 """
 

@@ -122,6 +122,7 @@ class Outlet:
         refused, self._refused = self._refused, set()
         if refused:  # a queue may have been deleted: the next events declare anew what they need
             self._serves.clear()
+        self._assert()
         return refused
 
     def keep_alive(self) -> None:
@@ -133,14 +134,17 @@ class Outlet:
                 with suppress(TimeoutError):
                     self._connection.drain_events(timeout=0)
                 self._connection.heartbeat_check()
-                self._assert()
+            self._assert()
 
     def _assert(self) -> None:
-        """Have everything there again, after a while: who starts to read must find it."""
+        """Have everything there again, after a while: who starts to read must find it, and what was made in
+        its place by somebody else must not take it.
+        """
         if time.monotonic() - self._asserted_at > ASSERT_SECONDS:
             self._asserted_at = time.monotonic()
-            self._upkeep.exchange(self._exchange)
-            self._serves = {name: self._upkeep.queue(queue) for name, queue in self._required.items()}
+            with _bound():
+                self._upkeep.exchange(self._exchange)
+                self._serves = {name: self._upkeep.queue(queue) for name, queue in self._required.items()}
 
     def _on_ack(self, tag: int, multiple: bool) -> None:
         for answered in self._answered(tag, multiple):

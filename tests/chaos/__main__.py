@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
             name, parents=[common], help=what, description=what, formatter_class=formatter
         )
 
-    add(ALL, "each of the following with its full figures, one after the other: some 28 minutes")
+    add(ALL, "each of the following with its full figures, one after the other: some 32 minutes")
 
     scenario = add("kills", "reviews through two gateways, and something killed or stopped every few seconds")
     scenario.add_argument("--reviews", type=int, default=10_000, help="how many")

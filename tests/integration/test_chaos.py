@@ -1,4 +1,6 @@
-"""The short form of the chaos suite: one of everything killed, a service in mid-call; rooms miss nothing."""
+"""The short form of the chaos suite: one of everything killed, a service in mid-call, what it
+has at the broker deleted; rooms miss nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,11 @@ import time
 
 import pytest
 
+from tests.chaos.deletions import OWN_QUEUES, TAKEN_OVER, deletions
 from tests.chaos.faults import RELAY, Faults
 from tests.chaos.load import Writers
 from tests.chaos.report import Result
-from tests.chaos.scenarios import kills, midcall, rooms
+from tests.chaos.scenarios import kills, midcall, rooms, topology
 from tests.chaos.stage import Stage
 from tests.chaos.world import World
 from tests.processes import wait_until
@@ -22,6 +25,15 @@ USERS, MOVIES, MOVIES_IN_MIDCALL = 9, 23, 2
 MIDCALL = midcall.Plan(kills=3)
 LIMIT_SECONDS = 90
 IN_ROOMS = rooms.Plan(reviews=100, listeners=20, javascript=4, writers=4, every=0)
+DELETIONS = [
+    ("exchange nameko-rpc", "deleted"),
+    ("exchange movies.events", TAKEN_OVER),
+    ("exchange notifications.events", TAKEN_OVER),
+    ("queue rpc-movies", "deleted"),
+    ("queue notifications.reviews", "deleted"),
+    (f"queue {OWN_QUEUES[0]}…", "deleted, of one instance"),
+    (f"binding of {OWN_QUEUES[0]}… to auth.events by session_revoked", "deleted"),
+]
 KILLS_AT = [(20, "notifications-0"), (60, "RabbitMQ")]  # by how many reviews have been acknowledged
 
 
@@ -52,4 +64,12 @@ def test_no_listener_misses_an_event_whatever_is_killed(stage: Stage) -> None:
 
     result = rooms.observe(stage, IN_ROOMS, random.Random(SEED), Result("rooms", "short"), strike)
     assert to_be_killed == []
+    assert [check.row for check in result.failed] == []
+
+
+@pytest.mark.timeout(300)
+def test_what_is_deleted_at_the_broker_is_there_again_by_itself(stage: Stage) -> None:
+    every = {(each.what, each.how): each for each in deletions(stage.rabbitmq)}
+    chosen = [every[each] for each in DELETIONS]
+    result = topology.observe_all(stage, chosen, 4, random.Random(SEED), Result("topology", "short"))
     assert [check.row for check in result.failed] == []

@@ -14,6 +14,7 @@ import pytest
 from auth import domain
 from broker.events import exchange
 from broker.tokens import ALGORITHM, ISSUER
+from broker.topology import required_queues
 from tests.clients import Account, Api, Listener, sign_in, sign_up
 from tests.contract.listeners import refusal
 from tests.integration.notifiers import another_notifier
@@ -108,11 +109,14 @@ UNREADABLE_UPDATES = 6
 
 
 def publish(deployment: FullDeployment, kind: str, data: Any) -> None:
-    """As whoever may write to auth's exchange."""
+    """As whoever may write to auth's exchange, and into movies' queue as auth's relay does."""
     envelope = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "/auth", "type": kind, "data": data}
     with kombu.Connection(deployment.servers.amqp) as connection:
         producer = connection.Producer(exchange=exchange("auth"), serializer="json")
-        producer.publish({**envelope, "time": datetime.now(UTC).isoformat()}, routing_key=kind)
+        envelope["time"] = datetime.now(UTC).isoformat()
+        producer.publish(envelope, routing_key=kind)
+        for queue in required_queues("auth", kind):
+            producer.publish(envelope, exchange="", routing_key=queue.name)
 
 
 def test_what_is_no_event_of_auths_poisons_neither_gateways_nor_notifiers(

@@ -22,7 +22,7 @@ from tests.chaos.world import World
 
 USERS = 16
 WELL_SECONDS = 15.0  # within which all must be well again by itself
-GAP_SECONDS = 35.0  # within which every gateway has read the sign-outs anew (REVOCATION_REFRESH is 30 s)
+GAP_SECONDS = 12.0  # within which every gateway has read the sign-outs anew (REVOCATION_REFRESH is 10 s)
 BEFORE_SECONDS = 1.0
 GOOD_SECONDS = 2.0  # of success, at the end of each
 HEARD_SECONDS = 20.0  # until what was acknowledged counts as not heard
@@ -87,7 +87,7 @@ def observe_all(
 
 def prepare(world: World) -> Probes:
     author, leaver, talker = world.users[:3]
-    review = author.api.create_review(world.movies[0])
+    review = author.api.create_review(author.api.create_movie())  # of no movie that the checker knows
     return Probes(world, author, review, leaver, talker)
 
 
@@ -95,19 +95,23 @@ def observe(world: World, deletion: Deletion, probes: Probes, movie: int, result
     """One deletion under load: its row, and its checks into `result`."""
     stage, history = world.stage, world.history
     wait(stage, BEFORE_SECONDS)
-    began, first = history.now(), newest_review(world)
+    there, first = deletion.count(), newest_review(world)
+    began = history.now()
     deletion.act()
     done, at = time.monotonic(), history.now()
-    with ThreadPoolExecutor(1) as beside:
+    with ThreadPoolExecutor(2) as beside:
         hearing = beside.submit(seconds_until_heard, world, movie, random.Random(movie))
+        back = beside.submit(probes.until, lambda: deletion.count() >= there, done)
         found = probes.run(done)
+        found["it is there again"] = back.result()
         found["rooms hear a review"] = hearing.result()
     gap = found.pop(GAP)
     ready = within(WELL_SECONDS, stage.is_ready)
     wait(stage, GOOD_SECONDS)
     found["requests succeed"] = seconds_until_served(history.attempts(at), at)
-    within(HEARD_SECONDS, lambda: not unheard(world, first)[0])
-    lost, to_be_read = unheard(world, first)
+    last = newest_review(world)
+    within(HEARD_SECONDS, lambda: not unheard(world, first, last)[0])
+    lost, to_be_read = unheard(world, first, last)
     twice = heard_twice(world)
     attempts = history.attempts(began)
     longest, name = longest_answer(attempts), f"{deletion.what} {deletion.how}"
@@ -145,12 +149,13 @@ def newest_review(world: World) -> int:
     return int(newest)
 
 
-def unheard(world: World, after: int) -> tuple[list[str], int]:
+def unheard(world: World, after: int, last: int) -> tuple[list[str], int]:
     """Of the reviews after that id, those that a listener did not hear: without a word ("listener: review"),
     and how many where it was told later that it has to read by REST.
     """
+    query = "SELECT id, extract(epoch FROM created_at) FROM reviews WHERE id > %s AND id <= %s"
     with world.stage.database("movies") as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT id, extract(epoch FROM created_at) FROM reviews WHERE id > %s", [after])
+        cursor.execute(query, [after, last])
         reviews = [(int(review), float(at)) for review, at in cursor.fetchall()]
     lost, to_be_read = [], 0
     for name, listener in world.listeners.items():
