@@ -202,6 +202,11 @@ class World:
         assert isinstance(letters, list)
         return letters
 
+    def unread(self, target: Target) -> int:
+        """How many of a target's dead letters could not be read."""
+        letters = self.listed(target.letters or "")
+        return sum(letter["properties"] is not None for letter in letters)
+
     def waiting(self, queue: str) -> int:
         """How many messages lie in a queue."""
         with self._connection.channel() as channel:
@@ -267,7 +272,10 @@ class World:
             timeout=AMQPLIB_SECONDS,
         )
         assert node.returncode == 0, node.stderr
-        for _, name, legible in map(json.loads, node.stdout.splitlines()):
+        for _, name, legible, taken in map(json.loads, node.stdout.splitlines()):
+            if not taken:
+                outcome.refused.append(f"amqplib, {name}")
+                continue
             outcome.sent.append(f"amqplib, {name}")
             if not legible:
                 outcome.unreadable.append(f"amqplib, {name}")
@@ -281,9 +289,9 @@ class World:
                 self._connection.drain_events(timeout=SECONDS)
             outcome.answered = len(outcome.answerable)
         if target.letters is not None:
-            queue, least = f"dead-letters.{target.letters}", len(outcome.unreadable)
-            wait_until(lambda: self.waiting(queue) >= least, SECONDS, f"{target.name}: {least} dead letters")
-            outcome.letters = self.waiting(queue)
+            most = len(outcome.unreadable)
+            wait_until(lambda: self.unread(target) == most, SECONDS, f"{target.name}: {most} were unreadable")
+            outcome.letters = self.waiting(f"dead-letters.{target.letters}")
 
     def _on_reply(self, message: kombu.Message) -> None:
         self.replies.add(str(message.properties.get("correlation_id")))
