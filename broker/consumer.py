@@ -4,9 +4,10 @@
     def handle_user_updated(self, event: Envelope) -> None: ...
 
 The method gets the event's Envelope. Where it raises, it gets the event again, after pauses that grow, and
-after MOST_ATTEMPTS the event is a dead letter (`broker/dead_letters.py`). Trouble that is not the event's
-fault, a database that is away, is waited out and does not count. The queue is Nameko's for such a handler,
-shared by all instances of the service, durable: what happens while none runs is handled by the next.
+after MOST_ATTEMPTS, or at once where a model refuses it, the event is a dead letter (`broker/aside.py`).
+Trouble that is not the event's fault, a database that is away, is waited out and does not count. The queue is
+Nameko's for such a handler, shared by all instances of the service, durable: what happens while none runs is
+handled by the next.
 
 At least once: an event comes again where an instance dies at work, or the relay did. And what it says is a
 hint: a handler asks whoever owns it, and does what is true by then, once or twice alike.
@@ -119,7 +120,9 @@ class EventHandler(Entrypoint):
     def _failed(self, delivery: "Delivery", error: Exception) -> None:
         delivery.failures += 1
         delivery.attempts += not isinstance(error, Unavailable)
-        if self.each_instance or delivery.attempts >= MOST_ATTEMPTS:
+        # What a model refuses it refuses the next time as well.
+        final = self.each_instance or isinstance(error, ValidationError)
+        if final or delivery.attempts >= MOST_ATTEMPTS:
             self._give_up(delivery.message, error, delivery.attempts)
             return
         pause = PAUSES[min(delivery.failures, len(PAUSES)) - 1]

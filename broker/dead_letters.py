@@ -13,6 +13,7 @@ from typing import Any
 
 import eventlet
 import kombu
+import orjson
 from nameko.constants import PERSISTENT
 from nameko.extensions import DependencyProvider
 
@@ -27,7 +28,7 @@ WORK_SECONDS = 4.0  # below the RPC deadline
 BUSY_SECONDS = 3.0  # after which no other letter is begun
 MOST_KEPT = 100_000
 MOST_LISTED = 1000
-MOST_LISTED_BYTES = 2 * 2**20  # of bodies, as far as they are shown
+MOST_LISTED_BYTES = 2 * 2**20
 MOST_REASONS = 100
 UNREADABLE_LETTER = "it cannot be read"
 FROM_NOWHERE = "it does not say which queue it came from"
@@ -85,7 +86,7 @@ class DeadLetterQueue:
         with self._at_work() as channel:
             for message in self._messages(channel, limit):
                 letters.append(shown(message))
-                room -= len(body_of(message))
+                room -= len(orjson.dumps(letters[-1]))
                 if room <= 0:
                     break
         return letters

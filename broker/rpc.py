@@ -99,7 +99,9 @@ class RpcConsumer(SharedExtension):
             return
         call = Call.received(message)
         if self.suspects.is_one(message):
-            self.suspects.add(message, self._queue, partial(self._admit, call))
+            self.suspects.add(
+                message, self._queue, partial(self._admit, call), partial(self._refuse, message)
+            )
         else:
             self._admit(call)
 
@@ -108,8 +110,7 @@ class RpcConsumer(SharedExtension):
         entrypoint = self._entrypoints.get(message.delivery_info["routing_key"])
         if entrypoint is not None and entrypoint.is_heavy:
             if len(self._heavy) >= max(self.container.max_workers // 2, 1):
-                error = ServiceUnavailable(TOO_BUSY)
-                self.handle_result(message, None, (ServiceUnavailable, error, None))
+                self._refuse(message, ServiceUnavailable(TOO_BUSY))
                 return
             self._heavy.add(message)
         if self.container._worker_pool.free() > 0 and self._waiting.empty():
@@ -117,6 +118,9 @@ class RpcConsumer(SharedExtension):
         else:
             # All workers are at work, and waiting for one of them would keep the link from being read.
             self._waiting.put(call)
+
+    def _refuse(self, message: kombu.Message, error: ServiceUnavailable) -> None:
+        self.handle_result(message, None, (ServiceUnavailable, error, None))
 
     def _set_aside(self, message: kombu.Message, error: Exception) -> None:
         self._done(message)

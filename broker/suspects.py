@@ -10,6 +10,7 @@ They are handled one at a time, so that no other message is blamed.
 
 import hashlib
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,7 @@ _log = logging.getLogger(__name__)
 MOST_BEGUN = 1  # times that work at a message begins anew and does not end
 ALONE_SECONDS = 10.0  # for which others wait for the end of one
 PAUSE_SECONDS = 1.0  # before a database that is away is asked again
+DATABASE_SECONDS = 1.0  # for its answer
 MOST_COUNTED = 10_000  # where there is no database
 
 
@@ -51,6 +53,7 @@ class Suspect:
     message: kombu.Message
     queue: str
     begin: Callable[[], None]
+    refuse: Callable[[ServiceUnavailable], None] | None
     ended: Event = field(default_factory=Event)
 
     key: bytes = field(init=False)
@@ -75,6 +78,7 @@ class Suspects(SharedExtension):
         super().__init__()
         self._waiting: LightQueue = LightQueue()  # no more than what the broker hands out at once
         self._begun: dict[kombu.Message, Suspect] = {}
+        self._away_until = 0.0  # time.monotonic()
         self._owed: set[bytes] = set()  # keys of works that have ended, which is not in the database yet
 
     def setup(self) -> None:
@@ -89,12 +93,19 @@ class Suspects(SharedExtension):
         """Whether somebody had it before."""
         return bool(message.delivery_info.get("redelivered")) and self.link.speaks_amqp
 
-    def add(self, message: kombu.Message, queue: str, begin: Callable[[], None]) -> None:
+    def add(
+        self,
+        message: kombu.Message,
+        queue: str,
+        begin: Callable[[], None],
+        refuse: Callable[[ServiceUnavailable], None] | None = None,
+    ) -> None:
         """Have `begin` called when it is the turn of this message of `queue`; returns at once.
 
-        The work's end is to be told to `end`.
+        The work's end is to be told to `end`. While the database is away the message waits, or is given to
+        `refuse`.
         """
-        self._waiting.put(Suspect(message, queue, begin))
+        self._waiting.put(Suspect(message, queue, begin, refuse))
 
     def end(self, message: kombu.Message) -> None:
         """Work at a message has ended, well or not: for all messages, whether they came before or not."""
@@ -112,21 +123,28 @@ class Suspects(SharedExtension):
                 self.aside.put(suspect.message, suspect.queue, error)
 
     def _examine(self, suspect: Suspect) -> None:
-        while self.link.holds(suspect.message):
-            try:
-                begun = self._counts.begin(suspect.key, anew=suspect.key in self._owed)
-            except ServiceUnavailable:
-                eventlet.sleep(PAUSE_SECONDS)
-                continue
-            if begun > MOST_BEGUN:
-                self.aside.put(suspect.message, suspect.queue, TooManyDeaths(), begun)
-                return
-            self._owed.discard(suspect.key)
-            self._begun[suspect.message] = suspect
-            suspect.begin()
-            with eventlet.Timeout(ALONE_SECONDS, False):
-                suspect.ended.wait()
+        if not self.link.holds(suspect.message):
             return
+        try:
+            if time.monotonic() < self._away_until:
+                raise ServiceUnavailable
+            begun = self._counts.begin(suspect.key, anew=suspect.key in self._owed)
+        except ServiceUnavailable as error:
+            if time.monotonic() >= self._away_until:  # whoever comes next need not find out as well
+                self._away_until = time.monotonic() + PAUSE_SECONDS / 2
+            if suspect.refuse is not None:
+                suspect.refuse(error)
+            else:
+                eventlet.spawn_after(PAUSE_SECONDS, self._waiting.put, suspect)
+            return
+        if begun > MOST_BEGUN:
+            self.aside.put(suspect.message, suspect.queue, TooManyDeaths(), begun)
+            return
+        self._owed.discard(suspect.key)
+        self._begun[suspect.message] = suspect
+        suspect.begin()
+        with eventlet.Timeout(ALONE_SECONDS, False):
+            suspect.ended.wait()
 
     def _forget(self, suspect: Suspect) -> None:
         self._owed.add(suspect.key)
@@ -161,7 +179,7 @@ class StoredCounts(DeathCounts):
     """
 
     def __init__(self, url: str) -> None:
-        self._transaction = Transaction(engine(url, 1))
+        self._transaction = Transaction(engine(url, 1), DATABASE_SECONDS)
 
     def begin(self, key: bytes, *, anew: bool) -> int:
         once_more = func.to_jsonb(1 if anew else cast(KEYS.c.answer, Integer) + 1)

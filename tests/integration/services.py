@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections import Counter
 from typing import Any
 
@@ -116,3 +119,34 @@ class Caller:
     def waiting(self) -> int:
         """How many calls are neither answered nor given up."""
         return int(self.unanswered())
+
+
+class Deadly:
+    """Has the name of movies, for its database, and dies of what asks for it."""
+
+    name = "movies"
+
+    dead = DeadLetters()
+
+    @rpc
+    def get(self, movie_id: int, seconds: float = 0) -> int:
+        if movie_id < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        eventlet.sleep(seconds)
+        return movie_id
+
+    @rpc
+    def dead_letters(self) -> list[dict[str, Any]]:
+        return self.dead.listed()
+
+    @event_handler("auth", "user_updated")
+    def handle_user_updated(self, event: Envelope) -> None:
+        if event.data.get("deadly"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if event.data.get("away", 0) > time.time():
+            raise ServiceUnavailable
+        handled.append(event.id)
+
+    @rpc
+    def handled(self) -> list[str]:
+        return handled
