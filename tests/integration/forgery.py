@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,11 @@ import kombu
 import orjson
 
 from broker.events import exchange
+from broker.signatures import Signer
 from broker.topology import REVIEW_STREAM
 from tests.clients import Account, Api, sign_up
 from tests.integration.queues import EventQueue
-from tests.platforms import FullDeployment
+from tests.platforms import FullDeployment, connect
 from tests.processes import wait_until
 
 EFFECT_SECONDS = 10
@@ -62,6 +64,15 @@ def put_into_the_stream(deployment: FullDeployment, *bodies: object) -> None:
                 content_type="application/json",
                 content_encoding="utf-8",
             )
+
+
+def signer_of_movies(deployment: FullDeployment) -> Signer:
+    """What movies signs with."""
+    with closing(connect(deployment.databases.movies)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT cursor_key FROM installation")
+        row = cursor.fetchone()
+    assert row is not None
+    return Signer(bytes(row[0]), "movies")
 
 
 def genuine_review(deployment: FullDeployment, user: Account) -> dict[str, Any]:
