@@ -131,3 +131,20 @@ def test_an_auth_that_is_away_is_told_after_a_while(
 
 def test_nobody_is_checked_before_the_first_reading(auth: FakeAuth) -> None:
     assert Identities(auth, 60).why_not_ready() == "Sign-in cannot be checked yet"
+
+
+def test_who_wants_a_reading_while_one_is_under_way_gets_another(
+    auth: FakeAuth, identities: Identities
+) -> None:
+    read = auth.verification
+
+    def slowly() -> Mapping[str, Any]:
+        answer = read()
+        if auth.readings == 2:
+            identities.refresh_soon()
+        eventlet.sleep(0.01)
+        return answer
+
+    auth.verification = slowly  # type: ignore[method-assign]
+    identities.refresh_soon()
+    until(lambda: auth.readings == 3)
