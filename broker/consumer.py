@@ -24,6 +24,7 @@ import eventlet
 import kombu
 from nameko.exceptions import ContainerBeingKilled
 from nameko.extensions import Entrypoint
+from pydantic import ValidationError
 
 from broker.aside import Aside
 from broker.errors import Unavailable

@@ -193,6 +193,13 @@ class SessionRevoked(UserEvent):
         return f"sessions/{self.session}"
 
 
+KINDS: dict[tuple[str, str], type[Event]] = {
+    (kind.source, kind.type): kind
+    for kind in (
+        *(MovieCreated, MovieUpdated, MovieDeleted, ReviewCreated, ReviewUpdated, ReviewDeleted),
+        *(UserRegistered, UserUpdated, UserDeleted, SessionRevoked),
+    )
+}
 Kind = TypeVar("Kind", bound=BaseModel)
 
 
@@ -221,10 +228,10 @@ def read(envelope: Envelope, kind: type[Kind]) -> Kind:
 
 def received(body: bytes | str, source: str, event_type: str | None = None) -> Envelope:
     """The envelope in a message that came from the exchange of `source`, under the routing key `event_type`
-    (None: any).
+    (None: any). What it says fits the model of its type, where that is one of ours.
 
-    Raises Malformed or another ValueError for what is no JSON that every reader can read (NaN, broken UTF-8,
-    lone surrogates), no envelope, too long, of no moment that there is, or says that it is of another source
+    Raises Malformed or another ValueError for anything else: no JSON that every reader can read (NaN, broken
+    UTF-8, lone surrogates), no such envelope or data, too long, of no moment that there is, of another source
     or type.
     """
     envelope = Envelope.model_validate(object_of(body, MOST_EVENT_BYTES))
@@ -232,6 +239,8 @@ def received(body: bytes | str, source: str, event_type: str | None = None) -> E
         raise ValueError("an event says where it came from")
     if not 1970 < datetime.fromisoformat(envelope.time).year < 9999:  # at either end there are no timestamps
         raise ValueError("an event is of our time")
+    if (kind := KINDS.get((source, envelope.type))) is not None:
+        read(envelope, kind)
     return envelope
 
 

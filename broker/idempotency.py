@@ -33,7 +33,7 @@ KEYS = Table(
     "idempotency_keys",
     MetaData(),
     Column("key", LargeBinary, primary_key=True),  # SHA-256 of operation, person and key
-    Column("fingerprint", LargeBinary, nullable=False),  # HMAC of the arguments; empty for an event
+    Column("fingerprint", LargeBinary, nullable=False),  # HMAC of the arguments
     Column("answer", JSONB),
     Column("created_at", DateTime(timezone=True), nullable=False),
 )
@@ -119,15 +119,6 @@ class Write:
         if self.key is not None:
             session.execute(update(KEYS).where(KEYS.c.key == self.key).values(answer=answer))
         return answer
-
-
-def first_time(session: Session, handler: str, event_id: str, now: datetime) -> bool:
-    """Whether `handler` (a name of its own) has not handled this event yet; from now on it has.
-
-    To be asked before anything else in the transaction that handles the event. What the handler then fails
-    at takes the claim back too.
-    """
-    return _insert(session, _digest("event", handler, event_id), b"", now)
 
 
 def forget(transaction: Transaction, before: datetime) -> None:

@@ -44,6 +44,7 @@ class Identities:
         self._allowance = ReadingAllowance()
         self._wake = Semaphore(0)
         self._next_reading = 0.0
+        self._wanted = False  # a reading, by somebody who may have come while one was under way
         self._read_at = time.monotonic()  # when a reading last went well, or when waiting for one began
         self._unusable = False  # auth's last answer
 
@@ -67,7 +68,7 @@ class Identities:
 
     def refresh_soon(self) -> None:
         """In the background: what auth announced while nobody listened is not known here."""
-        self._next_reading = 0.0
+        self._wanted = True
         self._awake()
 
     def heard_of_session(self, session: str) -> None:
@@ -96,7 +97,7 @@ class Identities:
         """Read them whenever the link opens, and again on a timer, for ever; ask about what was heard."""
         while True:
             self._wake.acquire(timeout=max(self._next_reading - time.monotonic(), 0.001))
-            if time.monotonic() >= self._next_reading:
+            if self._wanted or time.monotonic() >= self._next_reading:
                 self._read()
             elif self.hints.are_too_many:
                 eventlet.sleep(READING_PAUSE_SECONDS)
@@ -108,6 +109,7 @@ class Identities:
 
     def _read(self) -> None:
         self.hints.forget()
+        self._wanted = False
         self._next_reading = time.monotonic() + READ_AGAIN_SECONDS
         if self.refresh():
             self._next_reading += self._refresh_seconds - READ_AGAIN_SECONDS

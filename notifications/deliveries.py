@@ -28,7 +28,7 @@ Heard = Envelope | Turn
 
 
 class Signatures(Protocol):
-    """Whether movies has said what is announced of reviews; see `providers.ReviewSignatures`."""
+    """Whether movies has said what is announced of reviews; see `review_signatures.ReviewSignatures`."""
 
     async def hold(self, envelope: Envelope) -> bool: ...
     def may_be_of_before(self, envelope: Envelope) -> bool: ...

@@ -10,16 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import kombu
 from nameko.exceptions import MethodNotFound
 
-from broker.events import Envelope, MovieReference, Review, ReviewEvent
+from broker.errors import ServiceUnavailable
 from broker.hints import PAUSE_SECONDS, READING_PAUSE_SECONDS, Hints, Question
 from broker.rpc_client import call
-from broker.signatures import Signatures
 from broker.tokens import Confirmation, Ending, Identity, ReadingAllowance, TokenVerifier
 from notifications.handlers import Gone
 from notifications.peers import Peers
@@ -85,11 +83,13 @@ class TokenKeeper:
         self._verifier = TokenVerifier()
         self._hints = Hints()
         self._connection = connection
+        self._held: Any = None
         self._refresh_seconds = refresh_seconds
         self._hand_over = hand_over
         self._confirmed = confirmed
         self._due = threading.Event()
         self._next_reading = 0.0
+        self._wanted = False  # a reading, by somebody who may have come while one was under way
         self._stopping = False
         self._reading_works: bool | None = None
         self._read_at = time.monotonic()  # when a reading last went well, or when waiting for one began
@@ -142,7 +142,7 @@ class TokenKeeper:
 
     def refresh(self) -> None:
         """Read the state soon. May be called on any thread."""
-        self._next_reading = 0.0
+        self._wanted = True
         self._due.set()
 
     async def _read_for_a_client(self) -> None:
@@ -156,7 +156,7 @@ class TokenKeeper:
         try:
             while not self._stopping:
                 self._due.clear()
-                if time.monotonic() >= self._next_reading:
+                if self._wanted or time.monotonic() >= self._next_reading:
                     self._read()
                 elif self._hints.are_too_many:
                     time.sleep(READING_PAUSE_SECONDS)
@@ -168,9 +168,11 @@ class TokenKeeper:
                 self._due.wait(max(self._next_reading - time.monotonic(), 0.0))
         finally:
             self.running = False
+            self._let_go()
 
     def _read(self) -> None:
         self._hints.forget()
+        self._wanted = False
         self._next_reading = time.monotonic() + READ_AGAIN_SECONDS
         try:
             verification = self._call("auth.verification")
@@ -196,8 +198,28 @@ class TokenKeeper:
             self._hand_over(self._confirm, confirmation)
 
     def _call(self, method: str, *args: object) -> Any:
-        with self._connection.clone() as opened:
-            return call(opened, method, *args, seconds=VERIFICATION_SECONDS)
+        """Over a connection that is held, as opening one is most of a question's cost; over a fresh one where
+        that has been lost meanwhile.
+        """
+        held = self._held is not None
+        if self._held is None:
+            # No heartbeat: between two questions nobody would send one.
+            self._held = self._connection.clone(heartbeat=0)
+        try:
+            return call(self._held, method, *args, seconds=VERIFICATION_SECONDS)
+        except MethodNotFound:
+            raise
+        except Exception as error:
+            self._let_go()
+            if held and isinstance(error, ServiceUnavailable):
+                return self._call(method, *args)
+            raise
+
+    def _let_go(self) -> None:
+        """Without a word: a frozen broker would not answer a goodbye."""
+        with suppress(AttributeError):  # one that was never opened has nothing to drop
+            self._held.collect()
+        self._held = None
 
     def _load(self, verification: Mapping[str, Any]) -> None:
         self._verifier.load(verification)
@@ -216,79 +238,3 @@ class TokenKeeper:
             else:
                 _log.warning("auth's keys cannot be read (%s); trying until they can", type(error).__name__)
         self._reading_works = works
-
-
-class ReviewSignatures:
-    """Whether movies has said what is announced of reviews: by its signature or, while none has ever been
-    seen, by asking it, for it may be of the release before.
-
-    Used on the event loop, by one who waits at a time; what blocks is done on a thread.
-    """
-
-    def __init__(self, connection: kombu.Connection, hand_over: HandOver) -> None:
-        self._connection = connection
-        self._hand_over = hand_over
-        self._signatures = Signatures()
-        self._loaded = False
-        self._seen = False  # one that holds
-        self._allowance = ReadingAllowance(most=1)
-
-    async def hold(self, envelope: Envelope) -> bool:
-        """Waits for movies' keys until they have been read once."""
-        if self._signatures.names_unknown_key(envelope):
-            while not self._loaded and not await self._read_keys():
-                await asyncio.sleep(READ_AGAIN_SECONDS)
-            if self._signatures.names_unknown_key(envelope) and self._allowance.take():
-                await self._read_keys()
-        holds = self._signatures.hold(envelope)
-        self._seen = self._seen or holds
-        return holds
-
-    def may_be_of_before(self, envelope: Envelope) -> bool:
-        """Whether it is unsigned, and nothing has been signed yet."""
-        return not envelope.signature and not self._seen
-
-    async def is_so(self, said: ReviewEvent) -> bool:
-        """Whether movies says the same of the review and its movie now. What is gone it says nothing of."""
-        return bool(await self._on_a_thread(partial(self._compare, said)))
-
-    def _compare(self, said: ReviewEvent) -> bool:
-        with self._connection.clone() as opened:
-            ask = partial(call, opened, seconds=VERIFICATION_SECONDS)
-            review = Review.model_validate(ask("movies.get_review", said.review.id), extra="ignore")
-            movie = MovieReference.model_validate(ask("movies.get", review.movie_id), extra="ignore")
-        return (review, movie) == (said.review, said.movie)
-
-    async def _read_keys(self) -> bool:
-        jwks = await self._on_a_thread(self._ask_for_keys)
-        try:
-            self._signatures.load(jwks)
-        except ValueError:
-            _log.warning("movies' keys cannot be read: what is announced of reviews cannot be checked")
-            return False
-        self._loaded = True
-        return True
-
-    def _ask_for_keys(self) -> Any:
-        with self._connection.clone() as opened:
-            return call(opened, "movies.public_keys", seconds=VERIFICATION_SECONDS)
-
-    async def _on_a_thread(self, work: Callable[[], Any]) -> Any:
-        """What `work` answers; None where it fails."""
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def answer(result: Any) -> None:
-            if not answered.done():
-                answered.set_result(result)
-
-        def run() -> None:
-            result = None
-            try:
-                result = work()
-            except Exception as error:  # movies or the broker is away, or is of the release before
-                _log.info("movies could not be asked (%s)", type(error).__name__)
-            with suppress(RuntimeError):  # the loop has ended meanwhile
-                self._hand_over(answer, result)
-
-        spawn(run)
-        return await answered

@@ -25,7 +25,8 @@ from notifications.front_door import front_door, in_one_form, serve
 from notifications.handlers import Answer, Client, Gone, Rooms, Tokens
 from notifications.history import History
 from notifications.peers import GONE, Peers
-from notifications.providers import ReviewSignatures, SocketRooms, TokenKeeper
+from notifications.providers import SocketRooms, TokenKeeper
+from notifications.review_signatures import ReviewSignatures
 from notifications.sockets import ROOT, socket_server
 
 _log = logging.getLogger(__name__)

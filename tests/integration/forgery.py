@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,10 +12,11 @@ import kombu
 import orjson
 
 from broker.events import exchange
-from broker.topology import REVIEW_STREAM
+from broker.signatures import Signer
+from broker.topology import REVIEW_STREAM, required_queues
 from tests.clients import Account, Api, sign_up
 from tests.integration.queues import EventQueue
-from tests.platforms import FullDeployment
+from tests.platforms import FullDeployment, connect
 from tests.processes import wait_until
 
 EFFECT_SECONDS = 10
@@ -37,14 +39,22 @@ def envelope(source: str, kind: str, data: object, **attributes: object) -> dict
 
 
 def publish(deployment: FullDeployment, source: str, kind: str, *bodies: object) -> None:
-    """Publish each of `bodies`, an object or JSON as it is, to `<source>.events`."""
+    """Publish each of `bodies`, an object or JSON as it is, to `<source>.events`, and into the queues of
+    those who must not miss such an event.
+    """
+    queues = [queue.name for queue in required_queues(source, kind)]
     with kombu.Connection(deployment.servers.amqp, transport_options={"confirm_publish": True}) as connection:
-        producer = connection.Producer(exchange=exchange(source))
+        producer = connection.Producer()
         for body in bodies:
             content = body if isinstance(body, bytes) else orjson.dumps(body)
-            producer.publish(
-                content, routing_key=kind, content_type="application/json", content_encoding="utf-8"
-            )
+            for to, key in ((exchange(source).name, kind), *(("", queue) for queue in queues)):
+                producer.publish(
+                    content,
+                    exchange=to,
+                    routing_key=key,
+                    content_type="application/json",
+                    content_encoding="utf-8",
+                )
 
 
 def announce(deployment: FullDeployment, source: str, kind: str, data: object, **attributes: object) -> None:
@@ -62,6 +72,15 @@ def put_into_the_stream(deployment: FullDeployment, *bodies: object) -> None:
                 content_type="application/json",
                 content_encoding="utf-8",
             )
+
+
+def signer_of_movies(deployment: FullDeployment) -> Signer:
+    """What movies signs with."""
+    with closing(connect(deployment.databases.movies)) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT cursor_key FROM installation")
+        row = cursor.fetchone()
+    assert row is not None
+    return Signer(bytes(row[0]), "movies")
 
 
 def genuine_review(deployment: FullDeployment, user: Account) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from broker import events
 from broker.topology import REVIEW_STREAM
 from tests.chaos.stage import Stage
 from tests.clients import DEADLINE_SECONDS, Account, InOrder, Listener, sign_up
+from tests.integration.forgery import signer_of_movies
 from tests.integration.wire import Wire
 from tests.platforms import FullDeployment, connect, wait_until_ready
 from tests.processes import PROGRAMS, Process, free_port, wait_until
@@ -68,12 +69,15 @@ class Reader(Listener):
 
 
 class Room:
-    """The room of a movie that nobody else knows, in which reviews are announced past the services."""
+    """The room of a movie that nobody else knows, in which reviews are announced past the services, with the
+    signature of movies.
+    """
 
-    def __init__(self, amqp: str) -> None:
+    def __init__(self, amqp: str, deployment: FullDeployment) -> None:
         self.movie = random.randrange(10**9, 10**15)
         self.name = str(self.movie)
         self._amqp = amqp
+        self._signer = signer_of_movies(deployment)
         self._version = 0
 
     def envelope(self) -> dict[str, Any]:
@@ -86,7 +90,8 @@ class Room:
             **{"created_at": now.isoformat(), "updated_at": now.isoformat()},
         )
         movie = events.MovieReference(id=self.movie, title="Heat", genre="Crime")
-        return events.envelope(events.ReviewCreated(version=self._version, movie=movie, review=review), now)
+        event = events.ReviewCreated(version=self._version, movie=movie, review=review)
+        return self._signer.signed(events.envelope(event, now))
 
     def announce(self, count: int) -> list[str]:
         """Publish the events of `count` reviews; their ids."""
@@ -103,7 +108,7 @@ class Room:
 
 @pytest.fixture
 def room(full_deployment: FullDeployment) -> Room:
-    return Room(full_deployment.servers.amqp)
+    return Room(full_deployment.servers.amqp, full_deployment)
 
 
 def test_after_a_reconnect_what_was_missed_is_replayed_in_order(
@@ -136,7 +141,7 @@ def test_another_notifier_knows_what_was_missed(full_deployment: FullDeployment,
 
 
 def test_what_one_room_told_is_a_position_in_any_other(full_deployment: FullDeployment, room: Room) -> None:
-    other = Room(full_deployment.servers.amqp)
+    other = Room(full_deployment.servers.amqp, full_deployment)
     with Reader(full_deployment.notifiers[0], room.name) as reader:
         (heard,) = room.announce(1)
         assert reader.hear(1) == [heard]
@@ -341,7 +346,7 @@ def announce_in_the_outbox(stage: Stage, *envelopes: dict[str, Any]) -> None:
 
 
 def test_a_broker_that_dies_and_returns_costs_no_event_and_closes_no_socket(stage: Stage) -> None:
-    room = Room(stage.rabbitmq.url)
+    room = Room(stage.rabbitmq.url, stage.deployment)
     before, during = [[room.envelope() for _ in range(5)] for _ in range(2)]
     with Reader(stage.deployment.notifiers[0], room.name) as reader:
         announce_in_the_outbox(stage, *before)
@@ -357,7 +362,7 @@ def test_a_broker_that_dies_and_returns_costs_no_event_and_closes_no_socket(stag
 
 def test_when_the_stream_is_deleted_all_are_told_that_they_may_have_missed_something(stage: Stage) -> None:
     notifier = stage.deployment.notifiers[0]
-    room = Room(stage.rabbitmq.url)
+    room = Room(stage.rabbitmq.url, stage.deployment)
     with Reader(notifier, room.name) as reader:
         heard = room.announce(2)
         assert reader.hear(2) == heard

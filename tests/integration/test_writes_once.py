@@ -14,6 +14,7 @@ from typing import Any
 import kombu
 import pytest
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 
 from broker import idempotency
 from broker.clock import utc_now
@@ -170,25 +171,9 @@ def transaction(servers: ServerUrls) -> Iterator[Transaction]:
     databases.drop()
 
 
-def handled(transaction: Transaction, handler: str, event_id: str) -> bool:
-    with transaction() as session:
-        return idempotency.first_time(session, handler, event_id, NOW)
-
-
-def test_an_event_is_handled_once_by_each_handler(transaction: Transaction) -> None:
-    event_id = uuid.uuid4().hex
-    assert handled(transaction, "movies.handle_user_deleted", event_id)
-    assert not handled(transaction, "movies.handle_user_deleted", event_id)
-    assert handled(transaction, "movies.handle_user_updated", event_id)
-    assert handled(transaction, "movies.handle_user_deleted", uuid.uuid4().hex)
-
-
-def test_what_a_handler_failed_at_is_not_handled(transaction: Transaction) -> None:
-    event_id = uuid.uuid4().hex
-    with transaction() as session:
-        assert idempotency.first_time(session, "handler", event_id, NOW)
-        session.rollback()
-    assert handled(transaction, "handler", event_id)
+def claimed(session: Session, key: str, now: datetime) -> bool:
+    """Whether a key is free, and so is claimed from now on."""
+    return idempotency.Write.under(key, "movies.create", 7, [], now).claim(session) is None
 
 
 @pytest.mark.parametrize("first_fails", [False, True])
@@ -222,12 +207,12 @@ def test_old_keys_are_forgotten_a_batch_at_a_time_and_young_ones_kept(
     transaction: Transaction, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "FORGET_ROWS", 10)
-    handler, now = uuid.uuid4().hex, utc_now()
+    now = utc_now()
     with transaction() as session:
         for number in range(35):
             moment = now - timedelta(hours=25 if number < 25 else 23)
-            assert idempotency.first_time(session, handler, str(number), moment)
+            assert claimed(session, f"key-{number}", moment)
     idempotency.AskedWrites("auth.forget_old_keys", timedelta(days=1)).forget_old(transaction)
     with transaction() as session:
-        again = [idempotency.first_time(session, handler, str(number), now) for number in range(35)]
+        again = [claimed(session, f"key-{number}", now) for number in range(35)]
     assert again == [True] * 25 + [False] * 10

@@ -1,0 +1,97 @@
+"""Whether movies has said what is announced of reviews."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+import kombu
+
+from broker.events import Envelope, MovieReference, Review, ReviewEvent
+from broker.rpc_client import call
+from broker.signatures import Signatures
+from broker.tokens import ReadingAllowance
+from notifications.providers import HandOver
+from notifications.threads import spawn
+
+_log = logging.getLogger(__name__)
+
+ASKING_SECONDS = 2.0
+READ_AGAIN_SECONDS = 1.0  # after movies' keys could not be read
+
+
+class ReviewSignatures:
+    """By its signature or, while none has ever been seen, by asking it: it may be of the release before.
+
+    Used on the event loop, by one who waits at a time; what blocks is done on a thread.
+    """
+
+    def __init__(self, connection: kombu.Connection, hand_over: HandOver) -> None:
+        self._connection = connection
+        self._hand_over = hand_over
+        self._signatures = Signatures()
+        self._loaded = False
+        self._seen = False  # one that holds
+        self._allowance = ReadingAllowance(most=1)
+
+    async def hold(self, envelope: Envelope) -> bool:
+        """Waits for movies' keys until they have been read once."""
+        if self._signatures.names_unknown_key(envelope):
+            while not self._loaded and not await self._read_keys():
+                await asyncio.sleep(READ_AGAIN_SECONDS)
+            if self._signatures.names_unknown_key(envelope) and self._allowance.take():
+                await self._read_keys()
+        holds = self._signatures.hold(envelope)
+        self._seen = self._seen or holds
+        return holds
+
+    def may_be_of_before(self, envelope: Envelope) -> bool:
+        """Whether it is unsigned, and nothing has been signed yet."""
+        return not envelope.signature and not self._seen
+
+    async def is_so(self, said: ReviewEvent) -> bool:
+        """Whether movies says the same of the review and its movie now. What is gone it says nothing of."""
+        return bool(await self._on_a_thread(partial(self._compare, said)))
+
+    def _compare(self, said: ReviewEvent) -> bool:
+        with self._connection.clone() as opened:
+            ask = partial(call, opened, seconds=ASKING_SECONDS)
+            review = Review.model_validate(ask("movies.get_review", said.review.id), extra="ignore")
+            movie = MovieReference.model_validate(ask("movies.get", review.movie_id), extra="ignore")
+        return (review, movie) == (said.review, said.movie)
+
+    async def _read_keys(self) -> bool:
+        jwks = await self._on_a_thread(self._ask_for_keys)
+        try:
+            self._signatures.load(jwks)
+        except ValueError:
+            _log.warning("movies' keys cannot be read: what is announced of reviews cannot be checked")
+            return False
+        self._loaded = True
+        return True
+
+    def _ask_for_keys(self) -> Any:
+        with self._connection.clone() as opened:
+            return call(opened, "movies.public_keys", seconds=ASKING_SECONDS)
+
+    async def _on_a_thread(self, work: Callable[[], Any]) -> Any:
+        """What `work` answers; None where it fails."""
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answer(result: Any) -> None:
+            if not answered.done():
+                answered.set_result(result)
+
+        def run() -> None:
+            result = None
+            try:
+                result = work()
+            except Exception as error:  # movies or the broker is away, or is of the release before
+                _log.info("movies could not be asked (%s)", type(error).__name__)
+            with suppress(RuntimeError):  # the loop has ended meanwhile
+                self._hand_over(answer, result)
+
+        spawn(run)
+        return await answered
