@@ -29,7 +29,7 @@ from sqlalchemy.pool import NullPool
 from broker import config
 from broker.outbox import CHANNEL, OUTBOX, sequence
 from broker.outlet import BROKER_ERRORS, Outlet, outlet
-from broker.relay_lock import RelayLock
+from broker.relay_lock import OtherDeployment, RelayLock
 from broker.sessions import SharedSession, own_sessions
 from broker.signatures import Signer, SigningPublisher
 from broker.upkeep import Troubles
@@ -195,12 +195,12 @@ class OutboxRelay(DependencyProvider):
             try:
                 with waits_end_after(DATABASE_SECONDS):
                     connection = database.connect()
-                lock = RelayLock(connection, DATABASE_SECONDS)
+                lock = RelayLock(connection, DATABASE_SECONDS, in_memory=settings.in_memory)
                 with connection:
                     if self._get(lock):
                         with outlet(settings.AMQP_URI, self.source, self._troubles) as publisher:
                             self._relay(connection, self._signing(connection, publisher), lock)
-            except (exc.DBAPIError, SharedSession, _Overtaken, *BROKER_ERRORS) as error:
+            except (exc.DBAPIError, SharedSession, OtherDeployment, _Overtaken, *BROKER_ERRORS) as error:
                 if not self._stopping:
                     self._note(error)
                     self._pause(RETRY_SECONDS)

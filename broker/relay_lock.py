@@ -1,4 +1,9 @@
-"""The lock that lets a single relay work per database: an advisory one, which ends with its session."""
+"""The locks of the relays of a database: advisory ones, which end with their session.
+
+One lets a single relay work. Another one keeps deployments apart: what a broker inside the process is told
+reaches nobody else, so a relay that has such a broker (`make run`) works where it is alone, and the others
+work where there is none of these.
+"""
 
 import logging
 import time
@@ -12,9 +17,12 @@ _log = logging.getLogger(__name__)
 
 # Any number that nothing else in these databases locks; the same for every relay of a database.
 ADVISORY_LOCK = 0x0B0C5
+DEPLOYMENT_LOCK = 0x0B0C6
 STALE_SECONDS = 30.0  # an event that has waited so long is one that nobody announces
 TELL_SECONDS = 60.0  # between two lines on who holds the lock and announces nothing
 
+_BE_ONE_OF_MANY = text("SELECT pg_try_advisory_lock_shared(:key)").bindparams(key=DEPLOYMENT_LOCK)
+_BE_ALONE = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=DEPLOYMENT_LOCK)
 _TAKE = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=ADVISORY_LOCK)
 _HOLDER = text(
     """
@@ -27,26 +35,45 @@ _HOLDER = text(
 ).bindparams(key=ADVISORY_LOCK)
 
 
-class RelayLock:
-    """The lock, on the session of `connection`, which is in autocommit.
+class OtherDeployment(Exception):
+    """Another platform, whose broker is another one, announces what is in this database."""
 
-    `seconds` for each answer of the database.
+
+class RelayLock:
+    """The lock of the relay that works, on the session of `connection`, which is in autocommit.
+
+    `in_memory`: whether the relay's broker is one inside the process. `seconds` for each answer of the
+    database.
     """
 
-    def __init__(self, connection: Connection, seconds: float) -> None:
+    def __init__(self, connection: Connection, seconds: float, *, in_memory: bool) -> None:
         self._connection = connection
         self._seconds = seconds
+        self._in_memory = in_memory
+        self._has_joined = False
         self._session: int | None = None  # where a pooler could give us another one
         self._tell_at = time.monotonic() + TELL_SECONDS
 
     def take(self) -> bool:
-        """Whether it is ours now."""
+        """Whether it is ours now. Raises OtherDeployment."""
         with waits_end_after(self._seconds):
+            self._join()
             taken = bool(self._connection.scalar(_TAKE))
             driver = self._connection.connection.driver_connection
             if taken and driver is not None and is_pooled(driver):
                 self._session = session_id(driver)
         return taken
+
+    def _join(self) -> None:
+        if self._has_joined:
+            return
+        if not self._connection.scalar(_BE_ALONE if self._in_memory else _BE_ONE_OF_MANY):
+            raise OtherDeployment(
+                "setting AMQP_URI is memory://, and others announce what is in this database"
+                if self._in_memory
+                else "a platform with a broker in its memory (`make run`) announces what is in this database"
+            )
+        self._has_joined = True
 
     def check(self) -> None:
         """Raises SharedSession where what we say reaches another session than the one that holds it."""

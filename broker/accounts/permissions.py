@@ -33,9 +33,8 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 _RESERVED = {*SERVICES, OPERATOR, "guest", "admin", "root", "amq", "rpc", "evt", "dead-letters"}
 
 # Patterns of names.
-_ASKED_OF_AUTH = (
-    r"auth\.(?:verification|confirm|public_profile)"  # who somebody is, and whether a session is over
-)
+_CONFIRMED_BY_AUTH = r"auth\.confirm"  # who somebody is, and whether a session is over
+_ASKED_BY_NOTIFIERS = (r"auth\.verification", _CONFIRMED_BY_AUTH, r"movies\.(?:get|get_review|public_keys)")
 _DEFAULT_EXCHANGE = r"amq\.default"
 _DIRECT_REPLIES = r"amq\.rabbitmq\.reply-to"
 _REPLY_QUEUES = r"rpc\.reply-.+"
@@ -119,7 +118,7 @@ def _movies() -> Account:
         configure=_any(RPC, *_exact(EVENT_EXCHANGES), stream, *own),
         write=_any(RPC, r"movies\.events", _DEFAULT_EXCHANGE, stream, *own),
         read=_any(RPC, *_exact(EVENT_EXCHANGES), *own),
-        topics=(_calls("movies", r"movies\.status", _ASKED_OF_AUTH),),
+        topics=(_calls("movies", r"movies\.status", _CONFIRMED_BY_AUTH),),
     )
 
 
@@ -138,12 +137,13 @@ def _gateway() -> Account:
 def _notifications() -> Account:
     stream = re.escape(REVIEW_STREAM)
     own = (r"notifications\.events", r"notifications-.+", stream, _REPLY_QUEUES)
+    called = (r"auth\.(?:verification|confirm)", r"movies\.(?:public_keys|get|get_review)")
     return Account(
         "notifications",
         configure=_any(RPC, *_exact(EVENT_EXCHANGES), *own),
         write=_any(RPC, _DEFAULT_EXCHANGE, *own),  # by the default exchange: its mark in the stream
         read=_any(RPC, *_exact(EVENT_EXCHANGES), *own),
-        topics=(Topics(RPC, write=_any(r"auth\.(?:verification|public_profile)"), read=_any(_REPLY_QUEUES)),),
+        topics=(Topics(RPC, write=_any(*called), read=_any(_REPLY_QUEUES)),),
     )
 
 

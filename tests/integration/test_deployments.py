@@ -7,11 +7,14 @@ from pathlib import Path
 
 import psycopg2.extensions
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from auth import domain
+from broker.relay_lock import OtherDeployment, RelayLock
 from tests.clients import sign_up
 from tests.integration.queues import EventQueue
-from tests.platforms import FullDeployment, connect
+from tests.platforms import Databases, Embedded, FullDeployment, connect, running
 from tests.processes import PROGRAMS, run, wait_until
 
 SERVICES = ("auth", "movies", "gateway")
@@ -88,6 +91,42 @@ def test_a_movies_service_without_a_broker_takes_no_event_of_the_others(
     connection = connect(databases.movies)
     wait_until(lambda: _rows(connection) == 0, 5, "all are announced")
     connection.close()
+
+
+def test_make_run_on_the_database_of_a_platform_takes_no_event_of_its(
+    full_deployment: FullDeployment, tmp_path: Path
+) -> None:
+    """All URLs exported but AMQP_URI, and `make run` typed."""
+    other = Embedded(tmp_path)
+    other.environment |= {
+        "AUTH_DATABASE_URL": full_deployment.databases.auth,
+        "MOVIES_DATABASE_URL": full_deployment.databases.movies,
+        "SIGNING_KEY_SECRET": full_deployment.environment["SIGNING_KEY_SECRET"],
+    }
+    said = "the movies relay starts again: setting AMQP_URI is memory://, and others announce what is in this"
+    with EventQueue(full_deployment.servers.amqp, "movies", "movie_created") as events, running(other):
+        author = sign_up(other.gateways[0])
+        movies = {author.api.create_movie() for _ in range(5)}
+        heard = events.wait_for(lambda bodies: len(bodies) >= len(movies))
+        assert other.process is not None
+        assert said in other.process.log.read_text()
+    assert {event["data"]["movie"]["id"] for event in heard} >= movies
+
+
+def test_two_deployments_do_not_announce_from_one_database(full_deployment: FullDeployment) -> None:
+    databases = Databases.create(full_deployment.servers.postgres)
+    pool = create_engine(databases.movies, poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    with pool.connect() as one, pool.connect() as other, pool.connect() as third:
+        assert RelayLock(one, 3, in_memory=False).take()
+        assert not RelayLock(other, 3, in_memory=False).take()
+        with pytest.raises(OtherDeployment, match="memory://"):
+            RelayLock(third, 3, in_memory=True).take()
+        one.close()
+        other.close()
+        assert RelayLock(third, 3, in_memory=True).take()
+        with pool.connect() as fourth, pytest.raises(OtherDeployment, match="make run"):
+            RelayLock(fourth, 3, in_memory=False).take()
+    databases.drop()
 
 
 def _rows(connection: psycopg2.extensions.connection) -> int:

@@ -114,9 +114,11 @@ ACTS: dict[str, Act] = {
         "notifications.events", "room_told"
     ),
     "call `auth.verification`": publish("nameko-rpc", "auth.verification"),
+    "call `auth.confirm`": publish("nameko-rpc", "auth.confirm"),
     "call `auth.login`": publish("nameko-rpc", "auth.login"),
     "call `auth.set_role`": publish("nameko-rpc", "auth.set_role"),
     "call `auth.rotate_keys`": publish("nameko-rpc", "auth.rotate_keys"),
+    "call `movies.get`": publish("nameko-rpc", "movies.get"),
     "call `movies.create_review`": publish("nameko-rpc", "movies.create_review"),
     "call `movies.discard_dead_letters`": publish("nameko-rpc", "movies.discard_dead_letters"),
     "put a message into a queue by its name (`rpc-movies`, `dead-letters.movies`, the stream)": publish(

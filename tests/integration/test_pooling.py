@@ -174,7 +174,7 @@ def test_a_relay_whose_session_was_given_to_others_lets_go(servers: ServerUrls, 
             bouncer.in_front_of(databases.movies), poolclass=NullPool, isolation_level="AUTOCOMMIT"
         )
         with pool.connect() as connection:
-            lock = RelayLock(connection, SECONDS)
+            lock = RelayLock(connection, SECONDS, in_memory=False)
             assert lock.take()
             lock.check()
             with closing(connect(bouncer.in_front_of(databases.movies))) as other:
@@ -197,7 +197,7 @@ def test_who_waits_for_the_lock_says_who_holds_it_and_announces_nothing(
     ):
         cursor.execute("SET application_name = 'left behind'")
         cursor.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_LOCK])
-        lock = RelayLock(connection, SECONDS)
+        lock = RelayLock(connection, SECONDS, in_memory=False)
         assert not lock.take()
         lock.tell_of_its_holder()
         assert caplog.messages == [], "nothing waits"
@@ -208,5 +208,5 @@ def test_who_waits_for_the_lock_says_who_holds_it_and_announces_nothing(
         lock.tell_of_its_holder()
         cursor.execute("DELETE FROM outbox")
         (said,) = caplog.messages
-    assert f"held by PostgreSQL's process {holder.info.backend_pid} (left behind, idle)" in said
+        assert f"held by PostgreSQL's process {holder.info.backend_pid} (left behind, idle)" in said
     assert said.startswith("the outbox waits, for 30")

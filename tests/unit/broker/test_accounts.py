@@ -120,6 +120,14 @@ def test_the_gateway_may_make_every_call_of_its_routes() -> None:
     assert {call for call in called if not re.search(calls.write, call)} == set()
 
 
+@pytest.mark.parametrize(("service", "others"), [("movies", "auth"), ("notifications", "auth|movies")])
+def test_a_service_may_make_the_calls_that_its_code_names(service: str, others: str) -> None:
+    sources = "".join(path.read_text() for path in (ROOT / service).rglob("*.py"))
+    called = set(re.findall(rf'"((?:{others})\.[a-z_]+)"', sources))
+    (calls,) = ACCOUNTS[service].topics
+    assert {call for call in called if not re.search(calls.write, call)} == set()
+
+
 def test_each_handler_of_the_gateway_has_a_queue_that_it_may_make() -> None:
     declared = r'@event_handler\("(\w+)", "(\w+)".*\)\n    def (\w+)\('
     found = re.findall(declared, (ROOT / "gateway" / "service.py").read_text())
