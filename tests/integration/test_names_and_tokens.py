@@ -112,11 +112,11 @@ def publish(deployment: FullDeployment, kind: str, data: Any) -> None:
     """As whoever may write to auth's exchange, and into movies' queue as auth's relay does."""
     envelope = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "/auth", "type": kind, "data": data}
     with kombu.Connection(deployment.servers.amqp) as connection:
-        producer = connection.Producer(exchange=exchange("auth"), serializer="json")
+        producer = connection.Producer(serializer="json")
         envelope["time"] = datetime.now(UTC).isoformat()
-        producer.publish(envelope, routing_key=kind)
+        producer.publish(envelope, exchange=exchange("auth").name, routing_key=kind)
         for queue in required_queues("auth", kind):
-            producer.publish(envelope, exchange="", routing_key=queue.name)
+            producer.publish(envelope, routing_key=queue.name)
 
 
 def test_what_is_no_event_of_auths_poisons_neither_gateways_nor_notifiers(
