@@ -61,6 +61,9 @@ class Aside(SharedExtension):
                     self._keep(letters)
                 except ServiceUnavailable:
                     eventlet.sleep(PAUSE_SECONDS)
+                except Exception as error:  # whatever it is, one letter must not keep all others
+                    _log.error("dead letters could not be kept", exc_info=error)
+                    letters = self._one_by_one(letters)
 
     def _keep(self, letters: list[Letter]) -> None:
         """Keep letters until none have come for a while. Raises ServiceUnavailable; `letters` then are those
@@ -74,6 +77,21 @@ class Aside(SharedExtension):
                 for letter in left:
                     self.drop(letter.message, letter.queue, "too many are kept already")
                 letters[:] = self._next(IDLE_SECONDS)
+
+    def _one_by_one(self, letters: Sequence[Letter]) -> list[Letter]:
+        """Keep those that can be kept, and drop the others; which are to be kept yet."""
+        left: list[Letter] = []
+        for letter in letters:
+            try:
+                with self._letters.adding() as add:
+                    add([letter])
+            except ServiceUnavailable:
+                left.append(letter)
+            except Exception as error:
+                self.drop(letter.message, letter.queue, error)
+            else:
+                self._done([letter])
+        return left
 
     def _done(self, letters: Sequence[Letter]) -> None:
         for letter in letters:

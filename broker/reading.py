@@ -27,11 +27,13 @@ KEPT_BODY_BYTES = 64 * 1024  # of one that is too large
 REASON_CHARACTERS = 200
 
 _METHOD, _HEADER, _BODY, _HEARTBEAT = 1, 2, 3, 8
-_WITH_CONTENT = frozenset([spec.Basic.Deliver, spec.Basic.GetOk, spec.Basic.Return])
+# The methods that have a content, and what they carry beside it.
+_WITH_CONTENT = {spec.Basic.Deliver: "sLbss", spec.Basic.GetOk: "Lbssl", spec.Basic.Return: "Bsss"}
+_NAMES_BEGIN = 4 + 1 + 8 + 1  # method, length of the consumer tag, delivery tag, a bit
 _HEADER_BEGINS = 12  # bytes of a content header before the properties
 _FLAG_BYTES = 2
 _SHORT_STRING_BYTES = 255
-_SIZES = {"L": 8, "l": 4, "B": 2, "o": 1, "b": 1}  # of what methods with content carry, beside short strings
+_SIZES = {"L": 8, "l": 4, "B": 2, "b": 1}  # beside short strings
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +114,32 @@ def frame_handler(connection: Any, callback: Callable[..., None]) -> Callable[[A
         if not content.ready:
             return False
         del arriving[channel]
-        callback(channel, content.frame_method, content.frame_args, content)
+        method, payload = content.frame_method, content.frame_args
+        if not _names(method, payload).isascii():
+            payload = _legible(method, payload, content)
+        callback(channel, method, payload, content)
         return True
 
     return on_frame
+
+
+def _names(method: tuple[int, int], payload: bytes) -> bytes:
+    """The part of a method in which exchange and routing key are; what is before is the broker's or ours."""
+    if method == spec.Basic.Deliver:
+        return payload[_NAMES_BEGIN + payload[4] :]
+    return payload[4:]
+
+
+def _legible(method: tuple[int, int], payload: bytes, content: Content) -> bytes:
+    """A method's payload, in which what is no UTF-8 was escaped and the content marked for it."""
+    types = _WITH_CONTENT[method]
+    try:
+        _check_text(loads(types, payload, 4)[0])
+    except UnicodeError as error:
+        header = content.properties.get(UNREADABLE, Unreadable("", b"")).header
+        content.properties = {UNREADABLE: Unreadable.because(error, header)}
+        return payload[:4] + dumps(types, _escaped(types, payload[4:]))
+    return payload
 
 
 class Message(pyamqp.Message):
@@ -138,25 +162,7 @@ class Message(pyamqp.Message):
 
 
 class Channel(pyamqp.Channel):
-    """A channel that minds the names beside the properties, too: routing key and exchange."""
-
     Message = Message
-
-    def dispatch_method(self, method_sig: Any, payload: bytes, content: Any) -> None:
-        if content is not None and not payload.isascii():
-            payload = self._legible(method_sig, payload, content)
-        super().dispatch_method(method_sig, payload, content)
-
-    def _legible(self, method_sig: Any, payload: bytes, content: Content) -> bytes:
-        """A method's payload, in which what is no UTF-8 was escaped and the content marked for it."""
-        types = self._METHODS[method_sig].args
-        try:
-            _check_text(loads(types, payload, 4)[0])
-        except UnicodeError as error:
-            header = content.properties.get(UNREADABLE, Unreadable("", b"")).header
-            content.properties = {UNREADABLE: Unreadable.because(error, header)}
-            return payload[:4] + dumps(types, _escaped(types, payload[4:]))
-        return payload
 
 
 class Connection(pyamqp.Connection):

@@ -84,7 +84,10 @@ class Replies(SharedExtension):
 
     def _run(self) -> None:
         while True:
-            self._send_first(self._first.get())
+            try:
+                self._send_first(self._first.get())
+            except Exception as error:  # whatever it is, there are other replies
+                _log.error("a first reply could not be sent", exc_info=error)
 
     def _send_first(self, reply: Reply | None) -> None:
         """Send replies until none have come for a while, or one breaks the connection."""

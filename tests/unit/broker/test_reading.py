@@ -10,6 +10,7 @@ import kombu
 import pytest
 from amqp import spec
 from amqp.exceptions import UnexpectedFrame
+from amqp.serialization import loads
 from kombu.transport import pyamqp
 
 from broker.reading import (
@@ -28,6 +29,7 @@ from tests.poison.frames import content_header, long, longlong, short, table
 
 METHOD, HEADER, BODY, HEARTBEAT = 1, 2, 3, 8
 DELIVER = struct.pack("!HH", *spec.Basic.Deliver)
+ARGUMENTS = short(b"tag") + longlong(1) + b"\x00" + short(b"") + short(b"q")
 
 
 class Reader:
@@ -39,7 +41,7 @@ class Reader:
         self.on_frame = frame_handler(self.connection, lambda *method: self.methods.append(method))
 
     def deliver(self, header: bytes, *bodies: bytes, channel: int = 1) -> Content:
-        self.on_frame((METHOD, channel, DELIVER + b"arguments"))
+        self.on_frame((METHOD, channel, DELIVER + ARGUMENTS))
         self.on_frame((HEADER, channel, header))
         for body in bodies:
             self.on_frame((BODY, channel, body))
@@ -61,7 +63,7 @@ def test_a_message_is_read_or_marked(case: Case) -> None:
 
 def test_a_message_comes_in_pieces_and_beside_those_of_other_channels() -> None:
     reader = Reader()
-    reader.on_frame((METHOD, 1, DELIVER))
+    reader.on_frame((METHOD, 1, DELIVER + ARGUMENTS))
     reader.on_frame((HEADER, 1, content_header({}, 4)))
     assert reader.deliver(content_header({}, 0), channel=2).body == b""
     reader.on_frame((HEARTBEAT, 0, b""))
@@ -111,9 +113,11 @@ def deliver_to_a_channel(routing_key: bytes) -> Any:
     channel = Channel(Connection(), 1)
     heard: list[Any] = []
     channel.callbacks["tag"] = heard.append
-    content = Content(frame_method=spec.Basic.Deliver, frame_args=b"")
+    reader = Reader()
     arguments = short(b"tag") + longlong(200) + b"\x01" + short(b"nameko-rpc") + short(routing_key)
-    channel.dispatch_method(spec.Basic.Deliver, DELIVER + arguments, content)
+    reader.on_frame((METHOD, 1, DELIVER + arguments))
+    reader.on_frame((HEADER, 1, content_header({}, 0)))
+    channel.dispatch_method(*reader.methods[0][1:])
     return heard[0]
 
 
@@ -140,3 +144,18 @@ def test_our_connections_read_so(scheme: str) -> None:
 def test_a_broker_in_memory_is_kombus() -> None:
     memory = kombu.Connection("memory://").get_transport_cls()
     assert BrokerConnection("memory://").get_transport_cls() is memory
+
+
+@pytest.mark.parametrize("key", [b"a.key", b"\xff\xfe", "ключ".encode()])
+def test_what_comes_back_or_is_fetched_is_read_so_too(key: bytes) -> None:
+    reader = Reader()
+    for method, arguments in (
+        (spec.Basic.Return, b"\x01\x38" + short(b"NO_ROUTE") + short(b"exchange") + short(key)),
+        (spec.Basic.GetOk, longlong(255) + b"\x00" + short(b"exchange") + short(key) + b"\x00\x00\x00\xff"),
+    ):
+        reader.on_frame((METHOD, 1, struct.pack("!HH", *method) + arguments))
+        reader.on_frame((HEADER, 1, content_header({}, 0)))
+        _, _, payload, content = reader.methods.pop()
+        values, _ = loads({spec.Basic.Return: "Bsss", spec.Basic.GetOk: "Lbssl"}[method], payload, 4)
+        assert key.decode("utf-8", "backslashreplace") in values
+        assert (unreadable(content) is None) == (key != b"\xff\xfe")
