@@ -14,7 +14,7 @@ from broker.dead_letters import DeadLetters
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
-from broker.validation import Fields, Id, Key, Plain, parse
+from broker.validation import Fields, Id, Key, Limit, Plain, parse
 
 
 class AuthService:
@@ -168,7 +168,8 @@ class AuthService:
         return database.status(self.transaction)
 
     @rpc
-    def dead_letters(self, limit: int = 100) -> list[dict[str, Any]]:
+    @checked
+    def dead_letters(self, limit: Limit = 100) -> list[dict[str, Any]]:
         """The messages that could not be read or handled, the oldest first; they stay there. For operators.
 
         `{"id", "queue", "error", "attempts", "died_at", "event", "properties"}` each: see
@@ -177,7 +178,8 @@ class AuthService:
         return self.dead.listed(limit)
 
     @rpc
-    def replay_dead_letters(self, event_id: str | None = None) -> dict[str, Any]:
+    @checked
+    def replay_dead_letters(self, event_id: Plain | None = None) -> dict[str, Any]:
         """Give dead letters to their handlers again, all or the one with this id. For operators.
 
         `{"replayed": int, "left": [{"id", "queue", "reason"}], "more": bool}`: how many, which of them cannot
@@ -186,7 +188,8 @@ class AuthService:
         return self.dead.replay(event_id)
 
     @rpc
-    def discard_dead_letters(self, event_id: str) -> int:
+    @checked
+    def discard_dead_letters(self, event_id: Plain) -> int:
         """Forget the dead letters with this id; answers how many there were. For operators."""
         return self.dead.discard(event_id)
 

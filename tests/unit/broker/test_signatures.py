@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from broker import events
-from broker.events import Envelope, received
+from broker.events import Envelope
 from broker.signatures import Signatures, Signer, SigningPublisher
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -29,7 +29,7 @@ def envelope(**changes: Any) -> dict[str, Any]:
 
 
 def came(sent: dict[str, Any]) -> Envelope:
-    return received(orjson.dumps(sent), "movies")
+    return Envelope.model_validate(orjson.loads(orjson.dumps(sent)))
 
 
 @pytest.fixture
