@@ -10,15 +10,14 @@ import pytest
 
 from broker.dead_letters import FROM_ELSEWHERE, FROM_NOWHERE, QUEUE_GONE, UNREADABLE_LETTER
 from tests.platforms import FullDeployment, running
-from tests.poison.cases import MILLISECONDS, body_cases, header_cases, property_cases
-from tests.poison.frames import Publisher, long, longlong, short, table
+from tests.poison.cases import MILLISECONDS
+from tests.poison.frames import Publisher, long, longlong, table
 from tests.poison.world import (
     MOST_LISTED,
     SECONDS,
     Target,
     World,
     a_listener_hears_a_review,
-    rest_meanwhile,
     targets,
 )
 from tests.processes import wait_until
@@ -96,21 +95,12 @@ def test_a_replay_goes_past_what_cannot_go_back(world: World) -> None:
 
 def test_replies_that_cannot_be_read_reach_nobody_and_stop_nobody(world: World) -> None:
     """As somebody sends them who has heard a call, and with it the address of its caller's replies."""
-    address = overheard_address(world)
-    with (
-        rest_meanwhile(world.deployment.gateways[0], world.movie) as latencies,
-        Publisher(world.deployment.servers.amqp) as publisher,
-    ):
-        for case in [*property_cases(), *header_cases(), *body_cases({})]:
-            if not {"reply_to", "delivery_mode"} & set(case.properties):
-                body = b"{}" if case.body is None else case.body
-                publisher.publish("", address, {"correlation_id": short(b"1"), **case.properties}, body)
-    assert not latencies.failures
+    outcome = world.poison(Target("", overheard_address(world), {"case": "CASE"}, list), EVERY)
+    assert outcome.unreadable
     assert world.account.api.get(f"/api/movies/{world.movie}").status_code == 200
-    world.check()
 
 
-def overheard_address(world: World) -> bytes:
+def overheard_address(world: World) -> str:
     with kombu.Connection(world.deployment.servers.amqp) as connection, connection.channel() as channel:
         exchange = kombu.Exchange("nameko-rpc", "topic", durable=True)
         ear = kombu.Queue("an-ear", exchange, routing_key="movies.#", exclusive=True)(channel)
@@ -119,4 +109,4 @@ def overheard_address(world: World) -> bytes:
         # It was routed here and there at once, and there it was answered by now.
         heard = ear.get(no_ack=True)
         assert heard is not None
-        return str(heard.properties["reply_to"]).encode()
+        return str(heard.properties["reply_to"])
