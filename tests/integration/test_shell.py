@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -23,7 +24,7 @@ from broker import local_socket
 from broker.calls import MOST_CALL_BYTES
 from tests.clients import Api, sign_up
 from tests.platforms import Embedded, FullDeployment, Platform, running
-from tests.processes import ROOT, RUN_SECONDS, wait_until
+from tests.processes import PROGRAMS, ROOT, RUN_SECONDS, wait_until
 
 BACK_SECONDS = 30
 SOON_SECONDS = 4  # a Python with all that it imports, on a busy machine, and no waiting
@@ -304,3 +305,28 @@ def test_a_platform_at_a_long_path_that_was_killed_before_has_its_way_in(tmp_pat
     with running(platform):
         assert answers(shell(platform.environment, look_at(42))) == ["42"]
     assert not (folder / "data" / local_socket.NAME).exists()
+
+
+# --- the program of Nameko's
+
+
+def test_setup_makes_the_shell_of_namekos_program_ours_and_leaves_the_rest(tmp_path: Path) -> None:
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").symlink_to(sys.executable)
+    shutil.copy(PROGRAMS / "nameko", programs)
+    (tmp_path / "nothing.lock").touch()
+    setup = ["sh", str(ROOT / "setup.sh"), str(tmp_path / ".venv"), str(tmp_path / "nothing.lock")]
+    base = {"PYTHON": str(Path(sys.base_prefix) / "bin" / "python3"), "PYTHONWARNINGS": "ignore"}
+    for _ in range(2):  # the second time there is nothing to do
+        ended = shell(base, "", setup, tmp_path)
+        assert ended.returncode == 0, ended.stderr
+    program, alone = [str(programs / "nameko")], {**base, "PYTHONPATH": ""}
+    assert "2.14.1" in shell(alone, "", [*program, "--version"], tmp_path).stdout, "there is no broker here"
+    (tmp_path / "broker").symlink_to(ROOT / "broker")
+    assert "2.14.1" in shell(alone, "", [*program, "--version"], tmp_path).stdout
+    ended = shell(alone, "", [*program, "shell", "--config", "nowhere.yaml"], tmp_path)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "nowhere.yaml: cannot be read (No such file or directory)\n",
+    )

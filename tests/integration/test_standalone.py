@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from broker.embedded_postgres import EmbeddedPostgres
 from tests.bench.idle import Usage
 from tests.clients import Api, sign_in, sign_up
 from tests.platforms import Embedded, wait_until_ready
 from tests.processes import Process, free_port, run, wait_until
 
 IDLE_SECONDS = 3
+CONNECTIONS = 20
 
 
 class Made(Embedded):
@@ -105,8 +107,11 @@ def test_set_role_of_nobody_says_so(embedded: Embedded) -> None:
     assert refuse(embedded.environment, "set-role", "nobody-of-this-name", "admin") == "User not found\n"
 
 
-def test_set_role_before_the_first_start_says_so(tmp_path: Path) -> None:
-    said = refuse(Embedded(tmp_path).environment, "set-role", "alice", "admin")
+def test_set_role_before_there_are_accounts_says_so(tmp_path: Path) -> None:
+    """As between the first start's PostgreSQL and its tables."""
+    platform = Embedded(tmp_path)
+    with EmbeddedPostgres(tmp_path / "data", owner=True, connections=CONNECTIONS):
+        said = refuse(platform.environment, "set-role", "alice", "admin")
     assert said.splitlines()[-1] == "There are no accounts yet: alice cannot be admin"
     assert "Traceback" not in said
 
