@@ -45,14 +45,14 @@ class Letter:
 
 
 def letter_id(message: kombu.Message) -> str:
-    """The id of the event. What is none, or has an id that is none, is known by what it holds."""
+    """The id of the event. What is none, or has an id that nobody could type, is known by what it holds."""
     event = event_of(message)
-    for candidate in (
-        message.properties.get("message_id"),
-        event.get("id") if isinstance(event, dict) else None,
-    ):
-        if isinstance(candidate, str | int) and 0 < len(str(candidate).encode()) <= ID_BYTES:
-            return str(candidate)
+    said = event.get("id") if isinstance(event, dict) else None
+    for candidate in (message.properties.get("message_id"), said):
+        if isinstance(candidate, str | int):
+            text = str(candidate)
+            if text.isprintable() and 0 < len(text.encode()) <= ID_BYTES:
+                return text
     wrong = unreadable(message)
     return hashlib.sha256((wrong.header if wrong else b"") + body_of(message)).hexdigest()[:32]
 

@@ -1,6 +1,6 @@
 """`python -m tests.poison`: poison for every queue and exchange that a service reads, and what became of it.
 
-All cases, `--rounds` times; prints a table. The suite in `make test` sends every third one of Python's.
+Prints a table. `make test` sends the same once.
 """
 
 from __future__ import annotations

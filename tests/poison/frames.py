@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Self
 from urllib.parse import unquote, urlsplit
 
@@ -117,20 +117,12 @@ class Publisher:
         body: bytes = b"",
     ) -> None:
         """Returns once the broker has taken the message. Raises Refused; the publisher is of no use then."""
-        self.send(exchange, routing_key, properties, body)
+        self._publish(exchange, routing_key, properties, body)
         self._expect(ACK)
 
-    def publish_all(self, messages: Sequence[tuple[str, bytes, Mapping[str, bytes], bytes]]) -> None:
-        """Many, without waiting for each: returns once the broker has taken the last one."""
-        for exchange, routing_key, properties, body in messages:
-            self.send(exchange, routing_key, properties, body)
-        last, confirmed = len(messages) + self._confirmed, self._confirmed
-        while confirmed < last:
-            confirmed = struct.unpack_from("!Q", self._expect(ACK))[0]
-
-    _confirmed = 0
-
-    def send(self, exchange: str, routing_key: bytes, properties: Mapping[str, bytes], body: bytes) -> None:
+    def _publish(
+        self, exchange: str, routing_key: bytes, properties: Mapping[str, bytes], body: bytes
+    ) -> None:
         arguments = b"\x00\x00" + short(exchange.encode()) + short(routing_key) + b"\x00"
         frames = [
             _frame(METHOD, CHANNEL, struct.pack("!HH", *PUBLISH) + arguments),

@@ -23,8 +23,6 @@ from tests.poison.world import (
 from tests.processes import wait_until
 from tests.servers import PrivateServers
 
-EVERY = 1
-
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
@@ -39,7 +37,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 def test_nothing_that_is_published_there_needs_a_hand(world: World, target: Target) -> None:
-    outcome = world.poison(target, EVERY)
+    outcome = world.poison(target)
     assert outcome.unreadable
     if target.letters is not None:
         world.empty(f"dead-letters.{target.letters}")
@@ -53,7 +51,7 @@ def test_dead_letters_of_anybodys_are_listed_and_discarded_and_do_not_go_back(
     queue = f"dead-letters.{service}"
     world.empty(queue)
     target = Target("", queue, {"case": "CASE"}, list)
-    outcome = world.poison(target, EVERY)
+    outcome = world.poison(target)
     answer: Any = world.deployment.rpc(f"{service}.replay_dead_letters")
     assert answer["replayed"] == 0
     assert {each["reason"] for each in answer["left"]} <= {UNREADABLE_LETTER, FROM_NOWHERE, FROM_ELSEWHERE}
@@ -95,7 +93,7 @@ def test_a_replay_goes_past_what_cannot_go_back(world: World) -> None:
 
 def test_replies_that_cannot_be_read_reach_nobody_and_stop_nobody(world: World) -> None:
     """As somebody sends them who has heard a call, and with it the address of its caller's replies."""
-    outcome = world.poison(Target("", overheard_address(world), {"case": "CASE"}, list), EVERY)
+    outcome = world.poison(Target("", overheard_address(world), {"case": "CASE"}, list))
     assert outcome.unreadable
     assert world.account.api.get(f"/api/movies/{world.movie}").status_code == 200
 

@@ -177,11 +177,11 @@ class World:
     def close(self) -> None:
         self._connection.close()
 
-    def poison(self, target: Target, every: int = 1) -> Outcome:
-        """Publish every so manieth case, and return once all that must become of them has."""
+    def poison(self, target: Target) -> Outcome:
+        """Publish the cases of a target, and return once all that must become of them has."""
         outcome = Outcome(target)
         with rest_meanwhile(self.deployment.gateways[0], self.movie) as latencies:
-            self._publish(target, list(target.cases())[::every], outcome)
+            self._publish(target, list(target.cases()), outcome)
             self._publish_by_amqplib(target, outcome)
             self._wait(outcome)
         assert not latencies.failures, f"{target.name}: REST answered {latencies.failures[:3]}"

@@ -27,7 +27,16 @@ def test_an_event_is_known_by_its_id() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"\xff", b"[]", b'{"id": null}', b'{"id": ""}', b'{"id": "' + b"x" * (ID_BYTES + 1) + b'"}']
+    "body",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b'{"id": null}',
+        b'{"id": ""}',
+        b'{"id": "a\\u0000"}',
+        b'{"id": "' + b"x" * (ID_BYTES + 1) + b'"}',
+    ],
 )
 def test_what_has_no_id_is_known_by_what_it_holds(body: bytes) -> None:
     made = letter_id(message(body))
