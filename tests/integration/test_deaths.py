@@ -72,7 +72,7 @@ class Deadly:
             "source": "/auth",
             "type": "user_updated",
             "time": "2026-01-01T00:00:00Z",
-            "data": data,
+            "data": {"version": 1, "user": {"id": 1, "username": "somebody"}, "role": "user", **data},
         }
         self.publish(envelope, routing_key=EVENTS)
         return str(envelope["id"])
