@@ -78,6 +78,7 @@ class Link(SharedExtension):
         self._lost: list[Callable[[], None]] = []
         self._returned: list[Callable[[Any], None]] = []
         self._kept: list[kombu.Exchange] = []
+        self._refusing: set[str] = set()  # of these: they would end the channel of whoever publishes
         self._troubles = Troubles()
         self._due = Semaphore(0)  # a look at the broker's queues
         self._outgoing: LightQueue = LightQueue()
@@ -158,7 +159,7 @@ class Link(SharedExtension):
 
         Nothing tells whether the broker took it. Raises LinkDown.
         """
-        if self._channel is None or self._blocked:
+        if self._channel is None or self._blocked or exchange in self._refusing:
             raise LinkDown
         self._outgoing.put(partial(self._publish, body, exchange, routing_key, mandatory, properties))
 
@@ -244,8 +245,7 @@ class Link(SharedExtension):
                 self._channel = connection.channel()
                 self._watch_channel(connection, self._channel)
                 self._upkeep = Upkeep(connection.channel(), self._troubles)
-                for exchange in self._kept:
-                    self._upkeep.exchange(exchange)
+                self._assert_kept()
                 for subscription in list(self._subscriptions):
                     subscription.consumed = None
                     self._assert(subscription)
@@ -268,6 +268,9 @@ class Link(SharedExtension):
         channel._callbacks[spec.Channel.Close] = self._on_channel_closed
         connection.connection.on_blocked = self._on_blocked
         connection.connection.on_unblocked = self._on_unblocked
+
+    def _assert_kept(self) -> None:
+        self._refusing = {each.name for each in self._kept if not self._upkeep.exchange(each)}
 
     def _assert(self, subscription: Subscription) -> None:
         """Have its queue there and bound, and consume it where it is not consumed yet."""
@@ -384,8 +387,7 @@ class Link(SharedExtension):
                 _log.error("the broker's queues could not be looked at", exc_info=error)
 
     def _look(self) -> None:
-        for exchange in self._kept:
-            self._upkeep.exchange(exchange)
+        self._assert_kept()
         for subscription in list(self._subscriptions):
             was_consumed = subscription.consumed is not None
             self._assert(subscription)

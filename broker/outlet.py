@@ -59,7 +59,7 @@ class Outlet:
         self._serves: dict[str, bool] = {}  # which required queues were there when they were looked at
         with _bound():
             self._upkeep = Upkeep(connection.channel(), troubles or Troubles())
-            self._upkeep.exchange(self._exchange)
+            self._takes = self._upkeep.exchange(self._exchange)
             self._asserted_at = time.monotonic()
             if self._confirms:
                 for binding in former_bindings(source):
@@ -80,7 +80,7 @@ class Outlet:
         body = dumps(envelope, serializer="json")
         with _bound():
             required = required_queues(self._source, event_type)
-            if not all(self._has(queue) for queue in required):
+            if not self._takes or not all(self._has(queue) for queue in required):
                 self._refused.add(envelope["id"])
                 return
             for queue in required:
@@ -143,7 +143,7 @@ class Outlet:
         if time.monotonic() - self._asserted_at > ASSERT_SECONDS:
             self._asserted_at = time.monotonic()
             with _bound():
-                self._upkeep.exchange(self._exchange)
+                self._takes = self._upkeep.exchange(self._exchange)
                 self._serves = {name: self._upkeep.queue(queue) for name, queue in self._required.items()}
 
     def _on_ack(self, tag: int, multiple: bool) -> None:

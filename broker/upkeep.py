@@ -20,6 +20,8 @@ ASSERT_SECONDS = 3.0
 SAY_AGAIN_SECONDS = 600.0  # while it lasts
 # What RabbitMQ says of an exchange of another type: that one routes by other rules, and ours serve nobody.
 WRONG_TYPE = "inequivalent arg 'type'"
+# And of one that nobody may publish to: whoever tries loses his channel.
+INTERNAL = "inequivalent arg 'internal'"
 
 
 class Troubles:
@@ -57,8 +59,10 @@ class Upkeep:
         self._troubles = troubles
         self._not_ours: set[str] = set()  # exchanges that we may use and not make
 
-    def exchange(self, exchange: Exchange) -> None:
-        """Have it there. What may not be declared by us is for its owner to make."""
+    def exchange(self, exchange: Exchange) -> bool:
+        """Have it there. What may not be declared by us is for its owner to make. Whether it can be published
+        to.
+        """
         what, bound = f"exchange {exchange.name}", exchange(self.channel)
         error: Exception | None = None
         if exchange.name not in self._not_ours:
@@ -69,15 +73,16 @@ class Upkeep:
             error = self._failure(lambda: bound.declare(passive=True))
         if error is None:
             self._troubles.over(what)
-            return
+            return True
         why = reason(error)
-        if isinstance(error, PreconditionFailed):
-            serious = WRONG_TYPE in why
+        is_there = isinstance(error, PreconditionFailed)
+        takes = is_there and INTERNAL not in why
+        if is_there:
             advice = "whoever made it so has to delete it, and it is made anew"
         else:
-            serious = True
             advice = "its owner has to be started, or this service be allowed to make it"
-        self._troubles.note(what, why, advice, serious=serious)
+        self._troubles.note(what, why, advice, serious=not takes or WRONG_TYPE in why)
+        return takes
 
     def queue(self, queue: Queue) -> bool:
         """Have it there and bound, as far as that can be. Whether it is there, in a form that serves."""

@@ -69,9 +69,8 @@ class Probes:
     def renames(self) -> bool:
         """One new name, however long it takes to arrive: what is announced now may not be lost."""
         name = f"renamed-{uuid.uuid4().hex[:12]}"
-        while self.author.change(username=name).status_code != 200:
-            time.sleep(LOOK_SECONDS)
-        return within(PATIENCE_SECONDS, lambda: self._signature() == name)
+        changed = within(PATIENCE_SECONDS, lambda: self.author.change(username=name).status_code == 200)
+        return changed and within(PATIENCE_SECONDS, lambda: self._signature() == name)
 
     def _signature(self) -> str:
         return str(self.author.api.get(f"/api/reviews/{self.review}").json().get("username"))

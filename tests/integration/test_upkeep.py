@@ -10,6 +10,7 @@ from typing import Any
 import kombu
 import pytest
 import requests
+from amqp import spec
 from amqp.exceptions import PreconditionFailed
 
 from broker.topology import REVIEW_STREAM
@@ -23,12 +24,22 @@ TROUBLE = "is not as it must be ("
 
 
 @contextmanager
-def in_the_way(stage: Stage, exchange: kombu.Exchange) -> Iterator[None]:
+def in_the_way(stage: Stage, exchange: kombu.Exchange, *, internal: bool = False) -> Iterator[None]:
     """An exchange in the place of ours, for the length of a `with`."""
     with kombu.Connection(stage.rabbitmq.url) as connection:
-        connection.default_channel.exchange_delete(exchange.name)
-        bound = exchange(connection.default_channel)
-        bound.declare()
+        channel = connection.default_channel
+        channel.exchange_delete(exchange.name)
+        bound = exchange(channel)
+        if internal:
+            # py-amqp cannot say it. The bits: passive, durable, auto-delete, internal, no wait.
+            channel.send_method(
+                spec.Exchange.Declare,
+                "BssbbbbbF",
+                (0, exchange.name, exchange.type, False, exchange.durable, False, True, False, {}),
+                wait=spec.Exchange.DeclareOk,
+            )
+        else:
+            bound.declare()
         try:
             yield
         finally:
@@ -70,6 +81,21 @@ def test_an_exchange_of_another_type_is_said_once_by_each_and_makes_the_gateway_
         )
     wait_until(lambda: is_served(stage) and stage.is_ready(), SECONDS, "all is well again")
     assert [lines(stage, part, "exchange nameko-rpc") for part in parts] == [count + 1 for count in before]
+
+
+def test_an_exchange_that_nobody_may_publish_to_costs_no_link(stage: Stage) -> None:
+    log = stage.process("gateway-0").log
+
+    def lost() -> int:
+        return log.read_text().count("the link to the broker is lost")
+
+    with in_the_way(stage, kombu.Exchange("nameko-rpc", "topic", durable=True), internal=True):
+        wait_until(lambda: why_not_ready(stage.gateways[0]) is not None, SECONDS, "it is said")
+        before = lost()
+        for _ in range(20):
+            assert requests.get(f"{stage.gateways[0]}/api/movies/1", timeout=10).status_code == 503
+        assert lost() == before
+    wait_until(lambda: is_served(stage) and stage.is_ready(), SECONDS, "all is well again")
 
 
 def test_an_exchange_that_is_only_not_durable_is_said_and_used(stage: Stage) -> None:
