@@ -84,7 +84,7 @@ class Review(_Strict):
     username: Name | None
     title: Line
     body: Paragraphs
-    rating: Rating
+    rating: Annotated[Rating, Field(ge=1)]
     spoiler: bool
     likes: Count
     created_at: Moment

@@ -105,6 +105,9 @@ class Deliveries:
         """Whether movies has said this; notes what it has not. Raises ValueError for other data."""
         said = read(envelope, REVIEW_EVENTS[envelope.type][0])
         signatures = self._to.signatures
+        if handlers.is_stale(envelope, self._to.history.seconds, time.time()):
+            self._drops.note(f"{_name(envelope)}: it is older than what is kept")
+            return False
         if not signatures.may_be_of_before(envelope):
             if await signatures.hold(envelope):
                 return True

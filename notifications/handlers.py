@@ -245,6 +245,11 @@ def remember_no_further(envelope: Envelope, past: Past, now: float) -> None:
     past.begin_at(envelope.id, _moment(envelope, now))
 
 
+def is_stale(envelope: Envelope, seconds: float, now: float) -> bool:
+    """Whether it is from before what is remembered: somebody plays it again, now that its id is forgotten."""
+    return _moment(envelope, now) < now - seconds
+
+
 def _moment(envelope: Envelope, now: float) -> float:
     """When it was recorded, in seconds since 1970: never in the future, or it would not be forgotten."""
     return min(datetime.fromisoformat(envelope.time).timestamp(), now)

@@ -63,7 +63,7 @@ class History:
         # that was before enters one: so it hears each event either by replay or live.
         self.turn = asyncio.Lock()
         self._most_per_room = most_per_room
-        self._seconds = seconds
+        self.seconds = seconds
         self._most_bytes = most_bytes
         self._clock = clock
         self._awaited: dict[str, set[asyncio.Future[None]]] = {}
@@ -146,7 +146,7 @@ class History:
 
     def _forget_the_old(self) -> None:
         """The newest event stays, if only as a position."""
-        oldest = self._clock() - self._seconds
+        oldest = self._clock() - self.seconds
         while len(self._events) > 1:
             event = next(iter(self._events.values()))
             if event.at >= oldest and self._bytes <= self._most_bytes:

@@ -14,12 +14,12 @@ import orjson
 from broker.events import exchange
 from broker.signatures import Signer
 from broker.topology import REVIEW_STREAM, required_queues
-from tests.clients import Account, Api, sign_up
+from tests.clients import Account, Api, Listener, sign_up
 from tests.integration.queues import EventQueue
 from tests.platforms import FullDeployment, connect
 from tests.processes import wait_until
 
-EFFECT_SECONDS = 10
+EFFECT_SECONDS = 30
 
 
 def envelope(source: str, kind: str, data: object, **attributes: object) -> dict[str, Any]:
@@ -84,11 +84,15 @@ def signer_of_movies(deployment: FullDeployment) -> Signer:
 
 
 def genuine_review(deployment: FullDeployment, user: Account) -> dict[str, Any]:
-    """The envelope of a review that `user` has just written of a new movie."""
+    """The envelope of a review that `user` has just written of a new movie; every notifier has heard it."""
     with EventQueue(deployment.servers.amqp, "movies", "review_created") as queue:
         review = user.api.create_review(user.api.create_movie(genre="Drama"))
         queue.wait_for(lambda events: any(each["subject"] == f"reviews/{review}" for each in events))
         heard = next(body for body, _ in queue.messages if body["subject"] == f"reviews/{review}")
+    for url in deployment.notifiers:
+        with Listener(url) as listener:
+            asked = {"user_id": "visitor", "room_id": "all", "last_event_id": heard["id"]}
+            assert listener.call("join_notification", **asked)["recovered"] is True
     return dict(heard)
 
 

@@ -107,6 +107,16 @@ def test_what_movies_has_signed_is_told_and_nothing_else() -> None:
     asyncio.run(story())
 
 
+def test_what_movies_has_said_long_ago_is_not_told_again() -> None:
+    async def story() -> None:
+        stage = Stage(FakeSignatures(seen=True), caught_up=True)
+        old = event("a").model_copy(update={"time": "2020-01-01T00:00:00Z"})
+        await stage.hear(old, event("b"), event("b"))
+        assert stage.rooms.told == ["b"]
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("so", [True, False])
 def test_while_nothing_was_ever_signed_movies_is_asked(so: bool) -> None:
     async def story() -> None:
