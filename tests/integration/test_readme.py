@@ -169,7 +169,7 @@ def test_the_shell_reaches_every_service(full_deployment: FullDeployment) -> Non
     keys = alice.api.get("/.well-known/jwks.json").json()["keys"]
     assert key in {each["kid"] for each in keys}
     assert heard == [{"at": "2030-01-01T04:00:00Z"}]
-    assert (colliding, letters, replayed) == ([], [], 0)
+    assert (colliding, letters, replayed["replayed"], replayed["left"]) == ([], [], 0, [])
     assert set(backlog) == {"waiting", "oldest_seconds"}
 
 
