@@ -110,6 +110,7 @@ def test_set_role_of_nobody_says_so(embedded: Embedded) -> None:
 def test_set_role_before_there_are_accounts_says_so(tmp_path: Path) -> None:
     """As between the first start's PostgreSQL and its tables."""
     platform = Embedded(tmp_path)
+    (tmp_path / "data").mkdir()
     with EmbeddedPostgres(tmp_path / "data", owner=True, connections=CONNECTIONS):
         said = refuse(platform.environment, "set-role", "alice", "admin")
     assert said.splitlines()[-1] == "There are no accounts yet: alice cannot be admin"
