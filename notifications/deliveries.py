@@ -82,7 +82,9 @@ class Deliveries:
             try:
                 await work(heard)
             except (ValueError, TypeError, KeyError) as error:
-                self._dropped.note(_name(heard), type(error).__name__)
+                self._dropped.note(
+                    heard.name if isinstance(heard, Turn) else heard.type, type(error).__name__
+                )
             except Exception:
                 _log.exception("could not push %s", _name(heard))
             if count % MOST_WITHOUT_A_PAUSE == 0:
@@ -106,7 +108,7 @@ class Deliveries:
         said = read(envelope, REVIEW_EVENTS[envelope.type][0])
         signatures = self._to.signatures
         if handlers.is_stale(envelope, self._to.history.seconds, time.time()):
-            self._drops.note(f"{_name(envelope)}: it is older than what is kept")
+            self._dropped.note(envelope.type, f"{envelope.id} is older than what is kept")
             return False
         if not signatures.may_be_of_before(envelope):
             if await signatures.hold(envelope):
@@ -116,7 +118,7 @@ class Deliveries:
             return False
         elif await signatures.is_so(said):
             return True
-        self._dropped.note(_name(envelope), "movies has not said it")
+        self._dropped.note(envelope.type, f"movies has not said {envelope.id}")
         return False
 
     async def _turn(self, turn: Turn) -> None:
