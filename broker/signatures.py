@@ -41,8 +41,11 @@ class Signer:
         self.jwk = {"kty": "OKP", "crv": "Ed25519", "x": _encoded(public), "kid": self._kid, "use": "sig"}
 
     def signed(self, envelope: Mapping[str, Any]) -> dict[str, Any]:
-        """`envelope` with its signature."""
-        signature = self._key.sign(_canonical(envelope))
+        """`envelope` with its signature; as it is, where it lacks what is signed: nothing holds the relay up."""
+        try:
+            signature = self._key.sign(_canonical(envelope))
+        except (KeyError, TypeError):
+            return dict(envelope)
         return {**envelope, "signature": f"{self._kid}.{_encoded(signature)}"}
 
 

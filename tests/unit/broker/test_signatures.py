@@ -106,3 +106,8 @@ def test_a_publisher_signs_what_it_sends() -> None:
     publisher.send("review_created", unsigned)
     assert broker.sent == [("review_created", SIGNER.signed(unsigned))]
     assert publisher.settle() == {"refused"}
+
+
+@pytest.mark.parametrize("odd", [{}, {"type": "review_created"}, {**envelope(), "data": {"large": 2**70}}])
+def test_what_cannot_be_signed_goes_out_as_it_is(odd: dict[str, Any]) -> None:
+    assert SIGNER.signed(odd) == odd
