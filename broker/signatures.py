@@ -41,7 +41,7 @@ class Signer:
         self.jwk = {"kty": "OKP", "crv": "Ed25519", "x": _encoded(public), "kid": self._kid, "use": "sig"}
 
     def signed(self, envelope: Mapping[str, Any]) -> dict[str, Any]:
-        """`envelope` with its signature; as it is, where it lacks what is signed: nothing holds the relay up."""
+        """`envelope` with its signature; as it is, where it lacks what is signed."""
         try:
             signature = self._key.sign(_canonical(envelope))
         except (KeyError, TypeError):
