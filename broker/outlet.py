@@ -6,6 +6,7 @@ delete or bind. The broker returns what finds no such queue. So a confirm withou
 queue took the event, whatever becomes of exchanges and bindings meanwhile.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -13,6 +14,7 @@ from typing import Any
 
 import eventlet
 import kombu
+from cachetools import LRUCache
 from kombu import Producer
 from kombu.serialization import dumps
 from nameko.constants import PERSISTENT
@@ -20,11 +22,15 @@ from nameko.constants import PERSISTENT
 from broker import cloudevents, link
 from broker.events import exchange
 from broker.rpc_client import bounded_connection
+from broker.tally import Tally
 from broker.topology import all_required_queues, former_bindings, required_queues
 from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 
+_log = logging.getLogger(__name__)
+
 BROKER_SECONDS = 3.0  # for the broker to take something, or to confirm all that was sent
 GOODBYE_SECONDS = 1.0
+MOST_TURNED_AWAY = 10_000  # events that are known as such; more than may be held
 HEARTBEAT_SECONDS = 10
 
 
@@ -52,7 +58,10 @@ class Outlet:
         # kombu's broker in memory has an event when the call returns.
         self._confirms = connection.transport.driver_type == "amqp"
         self._last_tag = 0
-        self._unconfirmed: dict[int, str] = {}  # delivery tag → id of the event
+        # By delivery tag: the event's id, and whether it went to a queue of ours, and not to the exchange.
+        self._unconfirmed: dict[int, tuple[str, bool]] = {}
+        self._turned_away: LRUCache[str, bool] = LRUCache(MOST_TURNED_AWAY)
+        self._lost = Tally(_log, "a queue that somebody bound to %s turned an event away, twice")
         self._refused: set[str] = set()
         self._exchange = exchange(source)
         self._required = all_required_queues(source)
@@ -98,7 +107,7 @@ class Outlet:
         content_type, content_encoding, text = body
         self._last_tag += 1
         if self._confirms:
-            self._unconfirmed[self._last_tag] = envelope["id"]
+            self._unconfirmed[self._last_tag] = envelope["id"], not exchange_name
         self._producer.publish(
             text,
             exchange=exchange_name,
@@ -152,8 +161,18 @@ class Outlet:
 
     def _on_nack(self, tag: int, multiple: bool) -> None:
         for answered in self._answered(tag, multiple):
-            if (event := self._unconfirmed.pop(answered, None)) is not None:
-                self._refused.add(event)
+            if (sent := self._unconfirmed.pop(answered, None)) is not None:
+                self._note_refusal(*sent)
+
+    def _note_refusal(self, event: str, ours: bool) -> None:
+        """Of what goes to the exchange, anybody's queue may turn away everything: that is tried once more,
+        and then holds nobody up.
+        """
+        if ours or event not in self._turned_away:
+            self._refused.add(event)
+            self._turned_away[event] = True
+        else:
+            self._lost.note(self._exchange.name, event)
 
     def _on_return(self, _error: object, _exchange: str, _routing_key: str, message: Any) -> None:
         """No queue was there for it. The ack that follows says only that the broker is done with it."""

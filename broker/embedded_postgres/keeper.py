@@ -192,7 +192,7 @@ class EmbeddedPostgres:
             lines = [line for line in (getattr(error, "stderr", None) or "").splitlines() if line.strip()]
             said = [line for line in lines if "error:" in line or "FATAL:" in line] or lines
             raise ConfigurationError(
-                f"PostgreSQL could not make its files in {self._unfinished}: {said[-1] if said else error}"
+                f"PostgreSQL could not make its files in {self._unfinished}: {said[0] if said else error}"
             ) from error
 
 

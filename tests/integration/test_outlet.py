@@ -65,6 +65,25 @@ def test_what_a_full_queue_turns_away_is_not_taken(connection: kombu.Connection,
     assert outlet.settle() == set()
 
 
+def test_what_somebodys_queue_turns_away_is_tried_once_more_and_holds_nobody_up(
+    connection: kombu.Connection, source: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hears = bound_queue(connection, source)
+    limits = {"x-max-length": 0, "x-overflow": "reject-publish"}
+    options = {"exclusive": True, "queue_arguments": limits}
+    kombu.Queue(f"{source}-full", exchange(source), routing_key="#", **options)(
+        connection.channel()
+    ).declare()
+    outlet = Outlet(connection, source)
+    ids = [str(number) for number in range(20)]
+    send(outlet, "happened", *ids)
+    assert outlet.settle() == set(ids)
+    send(outlet, "happened", *ids)
+    assert outlet.settle() == set()
+    assert [hears.get(no_ack=True).payload["id"] for _ in ids] == ids
+    assert len([line for line in caplog.messages if "turned an event away" in line]) == 1
+
+
 def test_the_queue_of_a_service_that_never_started_is_there_before_its_event(
     connection: kombu.Connection, source: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
