@@ -1,6 +1,7 @@
 """What Nameko injects into auth."""
 
 import copy
+import logging
 import math
 import os
 import sys
@@ -17,6 +18,12 @@ from broker import config
 from broker.calls import ANSWER_BY
 from broker.errors import ServiceUnavailable
 
+_log = logging.getLogger(__name__)
+
+IN_THE_CLEAR = (
+    "setting SIGNING_KEY_SECRET is empty: the signing keys lie in the database in the clear; set a long random "
+    "text, the same at every start"
+)
 TOO_MANY = "Too many people are signing in; try again soon"
 HASH_WAIT_SECONDS = 2.0
 WAITING_FOR_EACH_CORE = 4  # one more is refused at once
@@ -97,12 +104,10 @@ class Passwords(DependencyProvider):
 class Tokens(DependencyProvider):
     """Injects the domain.TokenSettings."""
 
-    def bind(self, container: Any, attr_name: str) -> "Tokens":
-        config.check_service(container, "SIGNING_KEY_SECRET")
-        return super().bind(container, attr_name)
-
     def setup(self) -> None:
         settings = config.settings(self.container.config)
+        if not settings.SIGNING_KEY_SECRET and not self.container.config.get(config.ONE_PROCESS):
+            _log.warning(IN_THE_CLEAR)
         self.settings = domain.TokenSettings(settings.TOKEN_LIFETIME, settings.SIGNING_KEY_SECRET)
 
     def get_dependency(self, worker_ctx: Any) -> domain.TokenSettings:  # noqa: ARG002

@@ -34,11 +34,6 @@ _FOR_ONE_PROCESS = {
     "AMQP_URI": ("memory://", "a RabbitMQ URL", "the embedded broker comes"),
     "AUTH_DATABASE_URL": _POSTGRESQL,
     "MOVIES_DATABASE_URL": _POSTGRESQL,
-    "SIGNING_KEY_SECRET": (
-        "empty",
-        "a long random text to encrypt the signing keys",
-        "they lie in the clear",
-    ),
 }
 
 Port = Annotated[int, Field(ge=1, le=65535)]

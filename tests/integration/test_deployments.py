@@ -58,7 +58,7 @@ def test_a_broker_that_confirms_nothing_is_refused_in_one_line(part: str, broker
 
 @pytest.mark.parametrize(
     ("part", "setting"),
-    [("auth", "AUTH_DATABASE_URL"), ("movies", "MOVIES_DATABASE_URL"), ("auth", "SIGNING_KEY_SECRET")],
+    [("auth", "AUTH_DATABASE_URL"), ("movies", "MOVIES_DATABASE_URL")],
 )
 def test_what_only_make_run_brings_is_named_in_one_line(part: str, setting: str) -> None:
     ended = start(part, **{setting: ""})
