@@ -21,8 +21,8 @@ from broker.errors import ServiceUnavailable
 _log = logging.getLogger(__name__)
 
 IN_THE_CLEAR = (
-    "setting SIGNING_KEY_SECRET is empty: the signing keys lie in the database in the clear; set a long random "
-    "text, the same at every start"
+    "setting SIGNING_KEY_SECRET is empty: the signing keys lie in the database in the clear; set a long "
+    "random text, the same at every start"
 )
 TOO_MANY = "Too many people are signing in; try again soon"
 HASH_WAIT_SECONDS = 2.0
