@@ -131,8 +131,7 @@ def hostile(source: str, kind: str, data: dict[str, Any]) -> Iterator[bytes]:
     written = envelope(source, kind, data)
     for name in written:
         for value in VALUES:
-            too_long = name == "id" and isinstance(value, str)
-            yield json.dumps({**written, name: value[:250] if too_long else value}).encode()
+            yield json.dumps({**written, name: value}).encode()
     for name in data:
         for value in VALUES:
             yield json.dumps(envelope(source, kind, {**data, name: value})).encode()
