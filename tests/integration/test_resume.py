@@ -80,13 +80,13 @@ class Room:
         self._signer = signer_of_movies(deployment)
         self._version = 0
 
-    def envelope(self) -> dict[str, Any]:
+    def envelope(self, title: str = "Great", body: str = "") -> dict[str, Any]:
         """The next review's event."""
         self._version += 1
         now = datetime.now(UTC)
         review = events.Review(
             **{"id": self._version, "movie_id": self.movie, "user_id": 7, "username": "anna"},
-            **{"title": "Great", "body": "", "rating": 8.0, "spoiler": False, "likes": 0},
+            **{"title": title, "body": body, "rating": 8.0, "spoiler": False, "likes": 0},
             **{"created_at": now.isoformat(), "updated_at": now.isoformat()},
         )
         movie = events.MovieReference(id=self.movie, title="Heat", genre="Crime")

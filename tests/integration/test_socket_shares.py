@@ -66,17 +66,14 @@ def request(account: Account | None, room: str, **more: str) -> dict[str, Any]:
 
 
 def longest(room: Room, count: int) -> list[dict[str, Any]]:
-    envelopes = [room.envelope() for _ in range(count)]
-    for envelope in envelopes:
-        envelope["data"]["review"] |= LONGEST
-    return envelopes
+    return [room.envelope(**LONGEST) for _ in range(count)]
 
 
 def test_the_longest_events_are_replayed_to_whoever_missed_them(
     full_deployment: FullDeployment, notifier: str
 ) -> None:
     """Six megabytes, more than may wait for anybody."""
-    room = Room(full_deployment.servers.amqp)
+    room = Room(full_deployment.servers.amqp, full_deployment)
     (before,) = room.announce(1)
     with Reader(notifier, room.name) as reader:
         position = reader.joined["last_event_id"]
@@ -93,7 +90,7 @@ def test_the_longest_events_are_replayed_to_whoever_missed_them(
 def test_the_longest_events_at_once_cut_nobody_off_who_reads(
     full_deployment: FullDeployment, notifier: str
 ) -> None:
-    room = Room(full_deployment.servers.amqp)
+    room = Room(full_deployment.servers.amqp, full_deployment)
     with Reader(notifier, room.name) as reader:
         told = longest(room, 30)
         room.publish(*told)
