@@ -111,7 +111,9 @@ def test_a_login_repeated_after_its_session_ended_begins_another(
     for gateway in platform.gateways:
         assert Api(gateway, second).get("/api/auth/me").status_code == 200
     assert log_in(anyone, user, header) == second
-    assert_error(Api(anyone.base, first).get("/api/auth/me"), 401)
+    ended = Api(anyone.base, first)
+    wait_until(lambda: ended.get("/api/auth/me").status_code == 401, EFFECT_SECONDS, "its session has ended")
+    assert_error(ended.get("/api/auth/me"), 401)
 
 
 def test_a_login_repeated_after_the_end_of_the_account_is_refused(gateway: str, anyone: Api) -> None:

@@ -176,7 +176,7 @@ def test_what_is_no_json_is_told(connection: kombu.Connection, method: str, valu
 
 def test_an_operator_is_told_what_is_wrong_in_one_line(connection: kombu.Connection) -> None:
     for arguments, said in {
-        (5, "admin"): "User not found",
+        (10**9, "admin"): "User not found",
         ("alice", "king"): "Some fields are not valid: role must be 'user', 'moderator' or 'admin'",
         (1.5, "admin"): "Some fields are not valid: user must be a username or an id",
     }.items():

@@ -187,7 +187,7 @@ def test_a_call_that_waited_too_long_for_a_worker_is_dropped_unread(services: Se
     services.call("narrow.echo", "somebody waits for this")
     event = {
         "specversion": "1.0",
-        "id": "the one at work",
+        "id": "the-one-at-work",
         "source": "/elsewhere",
         "type": "happened",
         "time": "2026-01-01T00:00:00Z",
@@ -200,7 +200,7 @@ def test_a_call_that_waited_too_long_for_a_worker_is_dropped_unread(services: Se
     with pytest.raises(DeadlineExceeded):
         services.call("narrow.echo", "nobody waits for this", seconds=0.5)
     counts = services.call("narrow.counts")  # waits for its turn
-    assert "the one at work" in counts["handled"]
+    assert "the-one-at-work" in counts["handled"]
     assert counts["calls"]["echo"] == 1
 
 

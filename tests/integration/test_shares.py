@@ -36,7 +36,6 @@ def notifier(full_deployment: FullDeployment) -> Iterator[str]:
     settings = {
         "NOTIFIER_CONNECTIONS": str(MOST),
         "NOTIFIER_ADDRESS_CONNECTIONS": str(OF_ONE // 2),
-        "NOTIFIER_IDLE_TIMEOUT": "6",
     }
     with another_notifier(full_deployment, **settings) as (_, url):
         yield url
@@ -113,9 +112,12 @@ def test_requests_beyond_a_clients_share_are_429_at_once(gateway: str, stack: Ex
         assert other.ask("/api/movies?limit=1").answer().status == 200
 
 
-def test_an_idle_connection_at_the_notifier_ends_in_time(notifier: str, stack: ExitStack) -> None:
-    (idle,) = crowd(stack, notifier, PERSON, 1)
-    assert idle.ended()
+def test_an_idle_connection_at_the_notifier_ends_in_time(
+    full_deployment: FullDeployment, stack: ExitStack
+) -> None:
+    with another_notifier(full_deployment, NOTIFIER_IDLE_TIMEOUT="2") as (_, url):
+        (idle,) = crowd(stack, url, PERSON, 1)
+        assert idle.ended()
 
 
 @contextmanager
