@@ -77,6 +77,7 @@ class Connection(RequestHandler):
         self._line: asyncio.Transport | None = None  # what is left of it while it lingers
         self._left_to_linger = LINGER_BYTES
         self._end_of_lingering: asyncio.TimerHandle | None = None
+        self._at_work = False  # whether a request is being answered
         self._ended = False  # whether the client has said that it sends nothing more
 
     @property
@@ -115,7 +116,26 @@ class Connection(RequestHandler):
             return False
         self._ended = True
         self.framing.feed_eof()
-        return bool(self._messages) or self._waiter is None or self._waiter.done()
+        if self._is_waiting:
+            return False
+        self._end_when_idle()
+        return True
+
+    @property
+    def _is_waiting(self) -> bool:
+        """Whether everything that came is answered, and whoever answers waits for more."""
+        return not self._messages and self._waiter is not None and not self._waiter.done()
+
+    def _end_when_idle(self) -> None:
+        """Close it once nothing is left to answer. Before the first request and after each answer it takes
+        some turns of the loop until whoever answers waits; a client that left meanwhile would hold its place.
+        """
+        if self.transport is None or self.transport.is_closing() or self._line is not None:
+            return
+        if self._is_waiting:
+            self.transport.close()
+        elif not (self._at_work or self._upgraded):
+            self._loop.call_soon(self._end_when_idle)
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -133,6 +153,7 @@ class Connection(RequestHandler):
 
     async def _handle_request(self, request: Any, start_time: Any, request_handler: Any) -> Any:
         self.asked = True
+        self._at_work = True
         self.door.shares.work(self)
         try:
             if self.refusal is not None:
@@ -140,7 +161,10 @@ class Connection(RequestHandler):
             return await super()._handle_request(request, start_time, request_handler)
         finally:
             self.since = time.monotonic()
+            self._at_work = False
             self.door.shares.rest(self)
+            if self._ended:
+                self._end_when_idle()
             if self.afterwards is not None:
                 self.afterwards()
                 self.afterwards = None
