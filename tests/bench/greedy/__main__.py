@@ -122,6 +122,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     arguments = parser().parse_args()
+    if arguments.separate and arguments.report:
+        parser().error("--report takes the table of one process, which --separate does not measure")
     outcomes = []
     with private_servers(arguments.separate) as servers:
         for name in arguments.kind:
@@ -129,7 +131,7 @@ def main() -> int:
             for line in [" | ".join(outcomes[-1].row()), *outcomes[-1].notes()]:
                 print(f"{name}: {line}", file=sys.stderr, flush=True)
     result = report.Result(
-        scenario="greedy-separate" if arguments.separate else "greedy",
+        scenario="greedy",
         command=shlex.join(["python", "-m", "tests.bench.greedy", *sys.argv[1:]]),
         table=report.Table(COLUMNS, [outcome.row() for outcome in outcomes]),
         notes=[f"- {each.what}: {'; '.join(each.notes())}" for each in outcomes if each.notes()],
