@@ -6,18 +6,17 @@ from nameko.timer import timer
 
 from auth import commands, domain, handlers, verification
 from auth.providers import Passwords, Tokens
-from broker import database, outbox
+from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.clock import Clock
 from broker.database import Database
-from broker.dead_letters import DeadLetters
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
-from broker.validation import Fields, Id, Key, Limit, Plain, parse
+from broker.validation import Fields, Id, Key, Plain, parse
 
 
-class AuthService:
+class AuthService(dead_letter_methods.DeadLetterMethods):
     """Accounts, sessions and the keys that sign access tokens, over RPC as `auth`.
 
     A write with an `idempotency_key` is done once for the same key and user (for the same key alone where
@@ -30,7 +29,6 @@ class AuthService:
     relay = OutboxRelay("AUTH_DATABASE_URL", source="auth")
     passwords = Passwords()
     tokens = Tokens()
-    dead = DeadLetters()
     writes = Writes()
     now = Clock()
 
@@ -166,32 +164,6 @@ class AuthService:
     def status(self) -> dict[str, str]:
         """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
         return database.status(self.transaction)
-
-    @rpc
-    @checked
-    def dead_letters(self, limit: Limit = 100) -> list[dict[str, Any]]:
-        """The messages that could not be read or handled, the oldest first; they stay there. For operators.
-
-        `{"id", "queue", "error", "attempts", "died_at", "event", "properties"}` each: see
-        `broker.dead_letters`. `limit`: 1 to 1,000.
-        """
-        return self.dead.listed(limit)
-
-    @rpc
-    @checked
-    def replay_dead_letters(self, event_id: Plain | None = None) -> dict[str, Any]:
-        """Give dead letters to their handlers again, all or the one with this id. For operators.
-
-        `{"replayed": int, "left": [{"id", "queue", "reason"}], "more": bool}`: how many, which of them cannot
-        go back and why, and whether there are more than there was time for.
-        """
-        return self.dead.replay(event_id)
-
-    @rpc
-    @checked
-    def discard_dead_letters(self, event_id: Plain) -> int:
-        """Forget the dead letters with this id; answers how many there were. For operators."""
-        return self.dead.discard(event_id)
 
     @rpc
     def outbox(self) -> dict[str, Any]:

@@ -5,17 +5,16 @@ from typing import Any
 
 from nameko.timer import timer
 
-from broker import database, outbox
+from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
-from broker.dead_letters import DeadLetters
 from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
-from broker.validation import Fields, Id, Key, Limit, Plain, parse
+from broker.validation import Fields, Id, Key, parse
 from movies import commands
 from movies.accounts import AccountProvider
 from movies.domain import Actor
@@ -24,7 +23,7 @@ from movies.providers import Cache
 from movies.storage.paging import signer
 
 
-class MoviesService:
+class MoviesService(dead_letter_methods.DeadLetterMethods):
     """Films, TV shows and their reviews, over RPC as `movies`.
 
     `actor` is always who asks: `{"id": int, "username": str, "role": "user" | "moderator" | "admin"}`. The
@@ -41,7 +40,6 @@ class MoviesService:
     relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer)
     accounts = AccountProvider()
     cache = Cache()
-    dead = DeadLetters()
     writes = Writes()
     now = Clock()
 
@@ -220,32 +218,6 @@ class MoviesService:
     def status(self) -> dict[str, str]:
         """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
         return database.status(self.transaction)
-
-    @rpc
-    @checked
-    def dead_letters(self, limit: Limit = 100) -> list[Fields]:
-        """The messages that could not be read or handled, the oldest first; they stay there. For operators.
-
-        `{"id", "queue", "error", "attempts", "died_at", "event", "properties"}` each: see
-        `broker.dead_letters`. `limit`: 1 to 1,000.
-        """
-        return self.dead.listed(limit)
-
-    @rpc
-    @checked
-    def replay_dead_letters(self, event_id: Plain | None = None) -> dict[str, Any]:
-        """Give dead letters to their handlers again, all or the one with this id. For operators.
-
-        `{"replayed": int, "left": [{"id", "queue", "reason"}], "more": bool}`: how many, which of them cannot
-        go back and why, and whether there are more than there was time for.
-        """
-        return self.dead.replay(event_id)
-
-    @rpc
-    @checked
-    def discard_dead_letters(self, event_id: Plain) -> int:
-        """Forget the dead letters with this id; answers how many there were. For operators."""
-        return self.dead.discard(event_id)
 
     @rpc
     def outbox(self) -> dict[str, Any]:
