@@ -10,9 +10,11 @@ from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.clock import Clock
 from broker.database import Database
+from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.speakers import SpeakerProvider
 from broker.validation import Fields, Id, Key, Plain, parse
 
 
@@ -20,7 +22,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     """Accounts, sessions and the keys that sign access tokens, over RPC as `auth`.
 
     A write with an `idempotency_key` is done once for the same key and user (for the same key alone where
-    there is no user yet), and its answer given again; KeyReused where the arguments are others.
+    there is no user yet), and its answer given again; KeyReused where the arguments are others. What a user
+    asks for is Unauthenticated where the id is another account's by now.
     """
 
     name = "auth"
@@ -30,6 +33,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     passwords = Passwords()
     tokens = Tokens()
     writes = Writes()
+    speaker = SpeakerProvider()
+    history = HistoryWatch("auth")
     now = Clock()
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
@@ -40,6 +45,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         A repetition is answered with `{id}` alone once the account is gone.
         Raises Invalid: a field is wrong, the passwords differ, the username or the e-mail is taken.
         """
+        self.history.check()
         command = parse(commands.Register, fields)
         write = self.writes.asked(idempotency_key, None, fields)
         return handlers.register(self.transaction, self.passwords, command, write)
@@ -53,6 +59,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         same token for as long as its session lives, and another session after that.
         Raises Invalid, and Unauthenticated for a wrong pair.
         """
+        self.history.check()
         command = parse(commands.Login, fields)
         write = self.writes.asked(idempotency_key, None, fields)
         return handlers.login(self.transaction, self.passwords, self.tokens, command, write)
@@ -61,6 +68,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     @checked
     def logout(self, user_id: Id, session: Plain, idempotency_key: Key | None = None) -> None:
         """End one session: its tokens are refused everywhere from then on. Raises NotFound (user)."""
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
         write = self.writes.asked(idempotency_key, user_id, session)
         handlers.logout(self.transaction, user_id, session, write)
 
@@ -68,7 +76,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     @checked
     def profile(self, user_id: Id) -> dict[str, Any]:
         """`{id, username, email, role, joined}`, for the user alone. Raises NotFound."""
-        return handlers.profile(self.transaction, user_id)
+        return handlers.profile(self.transaction, user_id, self.speaker)
 
     @rpc
     @checked
@@ -85,6 +93,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
         A new password ends every session but `session`. Raises Invalid and NotFound.
         """
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
+        self.history.check()
         command = parse(commands.UpdateProfile, fields)
         write = self.writes.asked(idempotency_key, user_id, session, fields)
         return handlers.update_profile(self.transaction, self.passwords, user_id, session, command, write)
@@ -96,6 +106,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
         Raises Invalid and NotFound.
         """
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
+        self.history.check()
         command = parse(commands.DeleteAccount, fields)
         write = self.writes.asked(idempotency_key, user_id)
         handlers.delete_account(self.transaction, self.passwords, user_id, command, write)
@@ -144,8 +156,9 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         """All that it takes to check access tokens.
 
         `{"keys": [JSON Web Key], "revoked": [{"session", "expires_at" (seconds since 1970)}],
-        "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}]}`: those whose tokens
-        may bear an older name.
+        "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}], "history": {"number",
+        "id", "began_at" (seconds since 1970), "before": [id]}}`: `renamed` are those whose tokens may bear an
+        older name, `history` is the one that the tokens name.
         """
         return verification.verification(self.transaction, self.tokens, self.now())
 
@@ -153,9 +166,9 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     def confirm(self, users: list[int], sessions: list[str]) -> dict[str, Any]:
         """What is true by now of users and sessions of which something was announced, 100 of either at most.
 
-        `{"users": [{"id", "username", "role", "version"}], "sessions": [{"session", "user_id", "expires_at"
-        (seconds since 1970)}]}`: those users that there are, and those sessions that are revoked. Raises
-        Invalid.
+        `{"users": [{"id", "uid", "username", "role", "version"}], "sessions": [{"session", "user_id",
+        "expires_at" (seconds since 1970)}], "history": as in verification}`: those users that there are, and
+        those sessions that are revoked. Raises Invalid.
         """
         asked = parse(commands.Confirm, {"users": users, "sessions": sessions})
         return verification.confirm(self.transaction, asked, self.now())
@@ -163,13 +176,17 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     @rpc
     def status(self) -> dict[str, str]:
         """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
-        return database.status(self.transaction)
+        return self.history.status(database.status(self.transaction))
 
     @rpc
     def outbox(self) -> dict[str, Any]:
         """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
         with self.transaction() as session:
             return outbox.backlog(session, self.now())
+
+    @timer(interval=LOOK_SECONDS, eager=True)
+    def look_at_history(self) -> None:
+        self.history.look(self.transaction)
 
     @timer(interval=3600)
     def forget_expired_sessions(self) -> None:

@@ -21,7 +21,7 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection, func, select, text
 
-from broker import history, reconciliation
+from broker import history_table, reconciliation
 from broker.history import History
 
 _log = logging.getLogger(__name__)
@@ -110,8 +110,8 @@ def start_new(
     reconciliation.reconcile(auth, movies)
     number = max(each.history for each in known) + 1
     history_id = uuid.uuid4().hex
-    history.begin(movies, number, history_id, history_id)
-    return history.begin(auth, number, history_id, history_id)
+    history_table.begin(movies, number, history_id, history_id)
+    return history_table.begin(auth, number, history_id, history_id)
 
 
 def begin_where_moved(connection: Connection, part: Part) -> History | None:
@@ -119,7 +119,7 @@ def begin_where_moved(connection: Connection, part: Part) -> History | None:
 
     The other one learns of it from its service. None where it is where it was.
     """
-    if history.trouble(connection, part) is None:
+    if "history" not in _tables(connection) or history_table.trouble(connection, part) is None:
         return None
     seconds = _seconds_since(connection, None)
     there = marks(connection)
@@ -127,8 +127,8 @@ def begin_where_moved(connection: Connection, part: Part) -> History | None:
     _continue_ids(connection, [there], seconds)
     if part == "auth":
         _end_sign_ins(connection)
-    before = history.current(connection)
-    begun = history.begin(connection, before.number + 1, before.beside)
+    before = history_table.current(connection)
+    begun = history_table.begin(connection, before.number + 1)
     _log.warning(
         "the database of %s was restored or copied by hand: it is in a new history, %d", part, begun.number
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, create_engine, text
 
-from broker import history, new_history
+from broker import history, history_table, new_history
 from broker.new_history import Marks, Part, marks, start_new
 from tests.integration.test_migrations import alembic
 from tests.platforms import Databases
@@ -35,7 +36,7 @@ REVIEW = """
 """
 EVENT = """
     INSERT INTO outbox (source, type, envelope)
-    VALUES ('movies', 'review_created', jsonb_build_object('id', CAST(:id AS text))) RETURNING envelope
+    VALUES ('movies', 'review_created', CAST(:envelope AS jsonb)) RETURNING envelope
 """
 
 
@@ -75,21 +76,24 @@ def scalar(connection: Connection, statement: str) -> Any:
 
 def test_an_event_names_the_history_whoever_records_it(both: dict[Part, Connection]) -> None:
     movies = both["movies"]
-    of = history.current(movies).id
-    (envelope,) = run(movies, EVENT, id="abc")
-    assert envelope == {"id": f"{of}.abc", "history": of}
-    assert history.of_event(envelope["id"]) == of
-    assert history.of_event("abc") is None
+    of = history_table.current(movies).id
+    (envelope,) = run(movies, EVENT, envelope='{"id": "abc", "data": {"version": 1}}')
+    assert envelope == {"id": "abc", "data": {"version": 1, "history": of}}
+    assert history.of_event(envelope["data"]) == of
+    start_new(both, {"movies": None})
+    # A row that is put back stays as it was.
+    assert run(movies, EVENT, envelope=json.dumps(envelope)).envelope == envelope
+    assert run(movies, EVENT, envelope="{}").envelope == {}
 
 
 def test_both_databases_are_in_the_new_history(both: dict[Part, Connection]) -> None:
-    before = history.current(both["auth"]), history.current(both["movies"])
+    before = history_table.current(both["auth"]), history_table.current(both["movies"])
     begun = start_new(both, {"auth": None, "movies": Marks(history=4)})
     assert begun.number == 5
     for part, former in zip(("auth", "movies"), before, strict=True):
-        now = history.current(both[part])
+        now = history_table.current(both[part])
         assert (now.number, now.id, now.beside, now.before) == (5, begun.id, begun.id, (former.id,))
-        assert history.trouble(both[part], part) is None
+        assert history_table.trouble(both[part], part) is None
     assert begun.includes(begun.id, begun.began_at)
     assert not begun.includes(before[0].id, begun.began_at + timedelta(days=1))
     assert not begun.includes(None, begun.began_at - timedelta(seconds=1))

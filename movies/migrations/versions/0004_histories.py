@@ -5,7 +5,7 @@ The uids of those who wrote before are asked for by the service, so many at a ti
 
 from alembic import op
 
-from broker import history
+from broker import history_table
 
 revision = "0004"
 down_revision = "0003"
@@ -17,11 +17,11 @@ UIDS = (
 
 
 def upgrade() -> None:
-    for statement in (*UIDS, *history.SCHEMA_1):
+    for statement in (*UIDS, *history_table.SCHEMA_1):
         op.execute(statement)
-    history.begin(op.get_bind(), 1)
+    history_table.begin(op.get_bind(), 1)
 
 
 def downgrade() -> None:
-    for statement in (*history.DROP_1, "ALTER TABLE reviewers DROP COLUMN uid"):
+    for statement in (*history_table.DROP_1, "ALTER TABLE reviewers DROP COLUMN uid"):
         op.execute(statement)
