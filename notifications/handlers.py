@@ -233,7 +233,7 @@ def remember(envelope: Envelope, past: Past, now: float) -> None:
     Raises ValueError for other events.
     """
     news = domain.fan_out(envelope) if envelope.type in domain.REVIEW_EVENTS else None
-    past.add(envelope.id, _moment(envelope, now), news)
+    past.add(envelope.id, moment(envelope, now), news)
 
 
 def remember_no_further(envelope: Envelope, past: Past, now: float) -> None:
@@ -242,15 +242,15 @@ def remember_no_further(envelope: Envelope, past: Past, now: float) -> None:
     Raises ValueError for other events.
     """
     domain.fan_out(envelope)
-    past.begin_at(envelope.id, _moment(envelope, now))
+    past.begin_at(envelope.id, moment(envelope, now))
 
 
 def is_stale(envelope: Envelope, seconds: float, now: float) -> bool:
     """Whether it is from before what is remembered: somebody plays it again, now that its id is forgotten."""
-    return _moment(envelope, now) < now - seconds
+    return moment(envelope, now) < now - seconds
 
 
-def _moment(envelope: Envelope, now: float) -> float:
+def moment(envelope: Envelope, now: float) -> float:
     """When it was recorded, in seconds since 1970: never in the future, or it would not be forgotten."""
     return min(datetime.fromisoformat(envelope.time).timestamp(), now)
 

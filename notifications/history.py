@@ -103,6 +103,14 @@ class History:
                 waiting.set_result(None)
         return True
 
+    def forget_before(self, moment: float) -> None:
+        """Forget what is of before `moment`; positions of then are unknown."""
+        if next(reversed(self._events.values())).at < moment:
+            self.clear()
+            return
+        while (event := next(iter(self._events.values()))).at < moment:
+            self._drop(event)
+
     def begin_at(self, event_id: str, at: float) -> None:
         """Forget everything before this event of the moment `at`; positions of before are unknown."""
         self._forget()
@@ -151,15 +159,19 @@ class History:
             event = next(iter(self._events.values()))
             if event.at >= oldest and self._bytes <= self._most_bytes:
                 return
-            del self._events[event.id]
-            if event.news is not None:
-                for name in event.rooms:
-                    room = self._rooms[name]
-                    if room.events[0] is event:
-                        self._let_go(room)
-                    if not room.events:
-                        del self._rooms[name]
-            self._bytes -= event.bytes
+            self._drop(event)
+
+    def _drop(self, event: _Event) -> None:
+        """Forget the oldest."""
+        del self._events[event.id]
+        if event.news is not None:
+            for name in event.rooms:
+                room = self._rooms[name]
+                if room.events[0] is event:
+                    self._let_go(room)
+                if not room.events:
+                    del self._rooms[name]
+        self._bytes -= event.bytes
 
     def _let_go(self, room: _Room) -> None:
         """Take its oldest event out of a room; what no room holds is remembered as a place alone."""
