@@ -38,7 +38,7 @@ class Watch:
                 self.current = history_table.current(reader)
                 self.note("place", history_table.trouble(reader, self._part))
         except (ServiceUnavailable, exc.DBAPIError) as error:
-            _log.info("the history of %s cannot be read (%s)", self._part, type(error).__name__)
+            _log.debug("the history of %s cannot be read (%s)", self._part, type(error).__name__)
 
     def note(self, of: str, trouble: str | None) -> None:
         """Keep a trouble of this kind, or that there is none; it is logged, and again while it lasts."""

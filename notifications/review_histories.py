@@ -82,11 +82,12 @@ class ReviewHistories:
         try:
             told = history.heard(await self._ask())
         except (Unknown, ValueError) as error:
-            _log.info("movies does not say in which history it is (%s)", type(error).__name__)
+            _log.debug("movies does not say in which history it is (%s)", type(error).__name__)
             return False
         first, self._asked = not self._asked, True
         if told is not None and (self._current is None or told.id != self._current.id):
             former, self._current = self._current, told
+            _log.info("movies is in its history %d", told.number)
             if former is not None or not first or told.number > 1:
                 await self._changed(told, former is not None)
         return True

@@ -145,6 +145,12 @@ def test_both_are_put_back(deployment: FullDeployment, tmp_path: Path) -> None:
         wait(lambda room=room: story.knows_it_missed_something(room), "the position is not known")
     assert story.version_announced() > story.version
     assert writer(story.gateway, story.of_alice) == story.alice.id
+    # One that reads the stream from its beginning knows the position no more than the one that was there.
+    assert deployment.process("notifications-0").stop() == 0
+    deployment.start_part("notifications-0")
+    wait_until_ready([story.gateway], [story.notifier], deployment.processes)
+    assert story.knows_it_missed_something(story.lost_film)
+    assert story.knows_it_missed_something(film)
 
 
 def test_auth_alone_is_put_back(deployment: FullDeployment, tmp_path: Path) -> None:
