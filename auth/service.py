@@ -1,15 +1,17 @@
 """Auth's entry points."""
 
+from contextlib import suppress
 from typing import Any
 
 from nameko.timer import timer
 
-from auth import commands, domain, handlers, verification
+from auth import commands, domain, handlers, signing, verification
 from auth.providers import Passwords, Tokens
-from broker import database, dead_letter_methods, outbox
+from broker import dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.clock import Clock
 from broker.database import Database
+from broker.errors import ServiceUnavailable
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
@@ -132,7 +134,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         Tokens that the old key signed stay good until they expire.
         """
         write = self.writes.asked(idempotency_key, None)
-        return verification.rotate_keys(self.transaction, self.tokens, write)
+        return signing.rotate(self.transaction, self.tokens, write)
 
     @rpc
     def public_keys(self) -> list[dict[str, Any]]:
@@ -162,14 +164,21 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
-        return database.status(self.transaction)
+        """`{"status": "OK", "database": "Connected", "keys": "Readable"}`, or `ERROR`, `Not connected` and
+        `error`. `keys` is "Unreadable in part" where SIGNING_KEY_SECRET does not open all of them.
+        """
+        return signing.status(self.transaction, self.tokens, self.now())
 
     @rpc
     def outbox(self) -> dict[str, Any]:
         """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
         with self.transaction() as session:
             return outbox.backlog(session, self.now())
+
+    @timer(interval=600, eager=True)
+    def settle_signing_keys(self) -> None:
+        with suppress(ServiceUnavailable):
+            signing.settle(self.transaction, self.tokens, self.now())
 
     @timer(interval=3600)
     def forget_expired_sessions(self) -> None:

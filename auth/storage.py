@@ -20,13 +20,11 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.orm import Session
 
 from auth import names
-from auth.domain import SigningKey
 from auth.names import Keys
 from broker import addresses
 from broker.database import Reader
@@ -82,7 +80,6 @@ SIGNING_KEYS = Table(
     Column("retired_at", Moment),
 )
 
-KEY_LOCK = 0x5EC1
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -251,32 +248,3 @@ def revoked_sessions(reader: Reader, now: datetime, of: Collection[str] | None =
 
 def forget_expired_sessions(session: Session, now: datetime) -> None:
     session.execute(delete(SESSIONS).where(SESSIONS.c.expires_at < now))
-
-
-def lock_keys(session: Session) -> None:
-    """Let no other transaction change the signing keys until this one ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": KEY_LOCK})
-
-
-def current_key(session: Session) -> SigningKey | None:
-    query = select(SIGNING_KEYS).where(SIGNING_KEYS.c.retired_at.is_(None))
-    row = session.execute(query.order_by(SIGNING_KEYS.c.created_at.desc()).limit(1)).one_or_none()
-    return SigningKey(row.kid, row.pem) if row else None
-
-
-def published_keys(session: Session, retired_after: datetime) -> list[SigningKey]:
-    """The current key and those retired later than `retired_after`."""
-    query = select(SIGNING_KEYS).where(
-        SIGNING_KEYS.c.retired_at.is_(None) | (SIGNING_KEYS.c.retired_at > retired_after)
-    )
-    rows = session.execute(query.order_by(SIGNING_KEYS.c.created_at)).all()
-    return [SigningKey(row.kid, row.pem) for row in rows]
-
-
-def add_key(session: Session, key: SigningKey, now: datetime) -> None:
-    session.execute(insert(SIGNING_KEYS).values(kid=key.kid, pem=key.pem, created_at=now))
-
-
-def retire_keys(session: Session, now: datetime) -> None:
-    live = SIGNING_KEYS.c.retired_at.is_(None)
-    session.execute(update(SIGNING_KEYS).where(live).values(retired_at=now))
