@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from auth import names
 from auth.names import Keys
 from broker import addresses
 from broker.database import Reader
+from broker.tokens import KEPT_REVOKED_SECONDS
 
 METADATA = MetaData()
 Moment = DateTime(timezone=True)
@@ -80,6 +81,7 @@ SIGNING_KEYS = Table(
     Column("retired_at", Moment),
 )
 
+KEPT_REVOKED = timedelta(seconds=KEPT_REVOKED_SECONDS)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -150,7 +152,9 @@ def change_user(session: Session, user_id: int, changes: dict[str, Any], now: da
     statement = (
         update(USERS)
         .where(USERS.c.id == user_id)
-        .values(**changes, **keys, version=USERS.c.version + 1, updated_at=now)
+        .values(
+            **changes, **keys, version=USERS.c.version + 1, updated_at=func.greatest(USERS.c.created_at, now)
+        )
         .returning(USERS)
     )
     return session.execute(statement).one()
@@ -236,15 +240,15 @@ def revoke_sessions_of(
 
 
 def revoked_sessions(reader: Reader, now: datetime, of: Collection[str] | None = None) -> Sequence[Row[Any]]:
-    """The sessions (those in `of`, or all) whose tokens would still be good, had they not been revoked:
-    `id`, `user_id`, and `ended_at` in whole seconds since 1970.
+    """The sessions (those in `of`, or all) whose tokens might still be taken somewhere, had they not been
+    revoked: `id`, `user_id`, and `ended_at` in whole seconds since 1970.
     """
     # PostgreSQL's moments go further than ours.
     until = func.floor(func.extract("epoch", func.least(SESSIONS.c.expires_at, LATEST)))
     query = select(SESSIONS.c.id, SESSIONS.c.user_id, cast(until, BigInteger).label("ended_at"))
-    query = query.where(SESSIONS.c.revoked_at.is_not(None), SESSIONS.c.expires_at > now)
+    query = query.where(SESSIONS.c.revoked_at.is_not(None), SESSIONS.c.expires_at > now - KEPT_REVOKED)
     return reader.execute(query if of is None else query.where(SESSIONS.c.id.in_(of))).all()
 
 
 def forget_expired_sessions(session: Session, now: datetime) -> None:
-    session.execute(delete(SESSIONS).where(SESSIONS.c.expires_at < now))
+    session.execute(delete(SESSIONS).where(SESSIONS.c.expires_at < now - KEPT_REVOKED))

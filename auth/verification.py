@@ -17,6 +17,7 @@ def verification(transaction: Transaction, tokens: TokenSettings, now: datetime)
         renamed = storage.renamed(session, signing.retirement_limit(tokens, now))
     return {
         "keys": keys,
+        "now": transaction.now().timestamp(),
         "revoked": [{"session": row.id, "expires_at": row.ended_at} for row in revoked],
         "staff": [{"user_id": row.id, "role": row.role} for row in staff],
         "renamed": [{"user_id": row.id, "username": row.username, "version": row.version} for row in renamed],
