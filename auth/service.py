@@ -3,8 +3,6 @@
 from contextlib import suppress
 from typing import Any
 
-from nameko.timer import timer
-
 from auth import commands, domain, handlers, signing, verification
 from auth.providers import Passwords, Tokens
 from broker import dead_letter_methods, outbox
@@ -14,6 +12,7 @@ from broker.errors import ServiceUnavailable
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.timer import timer
 from broker.validation import Fields, Id, Key, Plain, parse
 
 

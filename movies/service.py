@@ -4,8 +4,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from nameko.timer import timer
-
 from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.consumer import event_handler
@@ -15,6 +13,7 @@ from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.timer import timer
 from broker.validation import Fields, Id, Key, parse
 from movies import commands
 from movies.accounts import AccountProvider

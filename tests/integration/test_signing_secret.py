@@ -18,7 +18,7 @@ from broker.database import Transaction, engine
 from broker.errors import ServiceUnavailable
 from broker.tokens import TokenVerifier
 from tests.clients import Api, sign_in, sign_up
-from tests.platforms import Databases, FullDeployment, connect, wait_until_ready
+from tests.platforms import Databases, Embedded, FullDeployment, connect, wait_until_ready
 from tests.processes import PROGRAMS, run, wait_until
 from tests.servers import ServerUrls
 
@@ -268,6 +268,27 @@ def secrets(database: str, old: str, new: str) -> dict[str, str]:
         "NEW_SIGNING_KEY_SECRET": new,
         "PYTHONWARNINGS": "ignore",
     }
+
+
+def test_the_command_finds_the_embedded_database_while_it_runs(embedded: Embedded) -> None:
+    gateway = embedded.gateways[0]
+    user = sign_up(gateway)
+    for old, new in (("", "a secret"), ("a secret", "")):
+        asked = {"OLD_SIGNING_KEY_SECRET": old, "NEW_SIGNING_KEY_SECRET": new}
+        ended = run(COMMAND, {**embedded.environment, **asked, "PYTHONWARNINGS": "ignore"})
+        assert (ended.returncode, ended.stderr) == (0, "")
+        assert ended.stdout.startswith("signing keys that ")
+        assert sign_in(gateway, user.email).api.get("/api/auth/me").json()["id"] == user.id
+        assert user.api.get("/api/auth/me").json()["id"] == user.id
+    assert len(Api(gateway).get("/.well-known/jwks.json").json()["keys"]) == 1
+
+
+def test_without_data_the_command_says_so(tmp_path: Path) -> None:
+    settings = {**secrets("", "old", "new"), "DATA_FOLDER": str(tmp_path / "none")}
+    ended = run(COMMAND, settings)
+    assert ended.returncode == 2
+    assert "no data are there yet" in ended.stderr
+    assert ended.stderr.count("\n") == 1
 
 
 def test_a_platform_lives_through_it(servers: ServerUrls, tmp_path: Path) -> None:
