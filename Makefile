@@ -8,7 +8,7 @@ CONFIG ?= config.yaml
 export CONFIG PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run shell migrate sample check format test test-unit test-integration test-contract chaos lock clean
+.PHONY: help setup setup-dev run shell migrate change-secret sample check format test test-unit test-integration test-contract chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ shell: setup ## a Python shell that reaches every service of the running platfor
 migrate: setup ## bring both databases up to date
 	@$(BIN)/python -m alembic -n auth upgrade head
 	@$(BIN)/python -m alembic -n movies upgrade head
+
+change-secret: setup ## encrypt the signing keys with another SIGNING_KEY_SECRET; asks for the old and the new one
+	@$(BIN)/python -m auth.secret --config "$$CONFIG"
 
 sample: setup ## load the sample catalogue where there are no movies yet
 	@$(BIN)/python -m movies.sample --config "$$CONFIG"

@@ -26,7 +26,6 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -116,7 +115,8 @@ def _set_role(settings: Settings, username: str, role: str) -> int:
     with ExitStack() as stack:
         url = _database_urls(stack, settings, owner=False)["AUTH_DATABASE_URL"]
         try:
-            handlers.set_role(Transaction(engine(url, 1)), username, role, Write(datetime.now(UTC)))
+            transaction = Transaction(engine(url, 1))
+            handlers.set_role(transaction, username, role, Write(transaction.now()))
         except PlatformError as error:
             print(error, file=sys.stderr)
             return 2
@@ -224,7 +224,8 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
         alembic.attributes["url"] = config[setting]
         command.upgrade(alembic, "head")
     movies = engine(config["MOVIES_DATABASE_URL"], 1)
-    sample.load(Transaction(movies, LOADING_SECONDS), datetime.now(UTC))
+    transaction = Transaction(movies, LOADING_SECONDS)
+    sample.load(transaction, transaction.now())
     movies.dispose()
 
 

@@ -36,6 +36,7 @@ _FOR_ONE_PROCESS = {
     "MOVIES_DATABASE_URL": _POSTGRESQL,
 }
 
+MOST_SECRET_BYTES = 1023  # what OpenSSL encrypts a key with
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400 * 365)]
 Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
@@ -50,6 +51,15 @@ def _rate(text: str) -> str:
 
 
 Rate = Annotated[Text, AfterValidator(_rate)]
+
+
+def _secret(text: str) -> str:
+    try:
+        if len(text.encode()) <= MOST_SECRET_BYTES:
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise ValueError(f"must be UTF-8 of {MOST_SECRET_BYTES} bytes at most")
 
 
 class ConfigurationError(Exception):
@@ -110,7 +120,7 @@ class Settings(BaseModel):
     NOTIFIER_HISTORY_EVENTS: Annotated[int, Field(ge=1, le=100_000)] = 1000
     NOTIFIER_HISTORY_HOURS: Annotated[float, Field(gt=0, le=168)] = 24
     TOKEN_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 3600
-    SIGNING_KEY_SECRET: Text = ""
+    SIGNING_KEY_SECRET: Annotated[Text, AfterValidator(_secret)] = ""
     PASSWORD_COST: Annotated[int, Field(ge=1024, le=2**20)] = 32768
     RPC_TIMEOUT: Seconds = 5
     CACHE_BYTES: Annotated[int, Field(ge=2**20, le=2**36)] = 32 * 2**20

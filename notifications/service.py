@@ -63,10 +63,12 @@ class Notifier:
         )
         self._alone = self._settings.in_memory
         self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
+        self._clock: Callable[[], float | None] = lambda: None
         self._history = History(
             self._settings.NOTIFIER_HISTORY_EVENTS,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
             HISTORY_BYTES,
+            clock=self._now,
         )
         self._use_cases: dict[str, UseCase] = {
             "join_notification": partial(
@@ -78,6 +80,10 @@ class Notifier:
         self._door = front_door(self._settings, settings.get(files.DOORS, 1))
         self._runner: web.AppRunner | None = None
         self._stopping = False
+
+    def _now(self) -> float | None:
+        """By the platform's clock; None while that is not known."""
+        return self._clock()
 
     async def start(self) -> None:
         """Listen, then hear the broker's events, those of the last hours first: returns when all of it works,
@@ -92,6 +98,7 @@ class Notifier:
         self._tokens = TokenKeeper(
             self._connection, self._settings.REVOCATION_REFRESH, hand_over, self._confirmed
         )
+        self._clock = self._tokens.now
         recipients = Recipients(
             rooms=self._rooms,
             history=self._history,
