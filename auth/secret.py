@@ -57,7 +57,9 @@ def main() -> int:
         new = _secret("NEW_SIGNING_KEY_SECRET", "SIGNING_KEY_SECRET from now on (empty: none)", twice=True)
         with _database(settings) as transaction, transaction() as session:
             changed = change(session, old, new)
-    except (ConfigurationError, PlatformError, Refused) as error:
+    except ConfigurationError as error:
+        return config.refuse(error, "auth.secret")
+    except (PlatformError, Refused) as error:
         print(f"auth.secret: {error}", file=sys.stderr)
         return 2
     except ProgrammingError:

@@ -21,7 +21,9 @@ def main() -> int:
             )
         transaction = Transaction(engine(url, pool_size=1))
         count = load(transaction, transaction.now())
-    except (config.ConfigurationError, PlatformError) as error:
+    except config.ConfigurationError as error:
+        return config.refuse(error)
+    except PlatformError as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{count} films loaded" if count else "there are movies already: nothing loaded")
