@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from broker.tokens import TokenVerifier
 from tests.clients import Api, sign_in, sign_up
 from tests.platforms import Databases, Embedded, FullDeployment, connect, wait_until_ready
 from tests.processes import PROGRAMS, run, wait_until
-from tests.servers import ServerUrls
+from tests.servers import RabbitMq, ServerUrls
 
 NOW = datetime.now(UTC)
 COMMAND = [PROGRAMS / "python", "-m", "auth.secret"]
@@ -291,9 +292,16 @@ def test_without_data_the_command_says_so(tmp_path: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_platform_lives_through_it(servers: ServerUrls, tmp_path: Path) -> None:
+@pytest.fixture
+def rabbitmq() -> Iterator[RabbitMq]:
+    """One that no other deployment answers calls at."""
+    with RabbitMq() as server:
+        yield server
+
+
+def test_a_platform_lives_through_it(servers: ServerUrls, rabbitmq: RabbitMq, tmp_path: Path) -> None:
     """From compose's development file to production on the same volume, and the old secret found then."""
-    deployment = FullDeployment(servers, tmp_path, notifiers=0)
+    deployment = FullDeployment(replace(servers, amqp=rabbitmq.url), tmp_path, notifiers=0)
     deployment.environment["SIGNING_KEY_SECRET"] = "development"
     try:
         deployment.start()
