@@ -164,7 +164,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         """`{"status": "OK", "database": "Connected", "keys": "Readable"}`, or `ERROR`, `Not connected` and
         `error`. `keys` is "Unreadable in part" where SIGNING_KEY_SECRET does not open all of them.
         """
-        return signing.status(self.transaction, self.tokens, self.transaction.now())
+        return signing.status(self.transaction, self.tokens)
 
     @rpc
     def outbox(self) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def settle(transaction: Transaction, tokens: TokenSettings, now: datetime) -> No
     _tell_of_unreadable(live, tokens)
 
 
-def status(transaction: Transaction, tokens: TokenSettings, now: datetime) -> dict[str, str]:
+def status(transaction: Transaction, tokens: TokenSettings) -> dict[str, str]:
     """`database.status` and, where that is well, `keys`: "Readable", "Unreadable in part", "Unreadable"."""
     answer = database.status(transaction)
     if answer["status"] != "OK":
@@ -104,7 +104,7 @@ def status(transaction: Transaction, tokens: TokenSettings, now: datetime) -> di
     try:
         with transaction.reading() as reader:
             live = key_storage.live_keys(reader)
-            why = why_not_ready(reader, tokens, now)
+            why = why_not_ready(reader, tokens, transaction.now())
     except ServiceUnavailable:
         return {"status": "ERROR", "database": "Not connected", "error": "The database cannot be reached"}
     if why is not None:

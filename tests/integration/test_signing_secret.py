@@ -126,8 +126,8 @@ def test_without_the_secret_people_stay_signed_in_and_can_sign_in(
     assert "stays signed in" in caplog.messages[0]
     assert before.accepts(after.sign_in())
     assert len(stored(rows)) == 2
-    assert signing.status(transaction, after.tokens, NOW)["keys"] == "Unreadable in part"
-    assert signing.status(transaction, before.tokens, NOW)["status"] == "OK"
+    assert signing.status(transaction, after.tokens)["keys"] == "Unreadable in part"
+    assert signing.status(transaction, before.tokens)["status"] == "OK"
 
 
 def test_a_key_of_before_that_cannot_be_opened_costs_its_sign_ins_alone(
@@ -174,7 +174,7 @@ def test_a_secret_that_is_another_one_at_each_start_makes_keys_within_a_bound(
 
     assert sum(start(number) for number in range(30)) == signing.MOST_MADE
     tokens = TokenSettings(3600, "secret 99")
-    said = signing.status(transaction, tokens, NOW)
+    said = signing.status(transaction, tokens)
     assert (said["status"], said["keys"]) == ("ERROR", "Unreadable")
     assert Auth(transaction, "secret 0").sign_in(), "whose key is there signs in"
 
