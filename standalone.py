@@ -19,14 +19,12 @@ with warnings.catch_warnings():
 import argparse
 import fcntl
 import gc
-import logging.config
+import logging
 import shlex
 import signal
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,7 @@ from eventlet.hubs import get_hub
 from broker import config as configuration
 from broker import memory
 from broker.config import ConfigurationError, Settings
-from broker.doors import files
+from broker.doors import files, listening
 
 DATABASES = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
 MEMORY_SETTINGS = {"AMQP_URI": "memory://localhost/"}
@@ -48,8 +46,8 @@ LOADING_SECONDS = 60  # the sample catalogue, on a slow machine
 
 BANNER = """
 The movie review platform is up.
-  REST    http://{gateway}/api/movies
-  rooms   ws://{notifier}  (Socket.IO)
+  REST    {gateway}/api/movies
+  rooms   {notifier}  (Socket.IO)
   data    {data}
   admin   register an account, then: {python} standalone.py set-role USERNAME admin
   shell   make shell
@@ -63,14 +61,14 @@ def main() -> int:
     # A path may hold what the terminal's encoding cannot say.
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        config = configuration.read(arguments.config)
+        setting_a_role = arguments.command == "set-role"
+        config = configuration.read(arguments.config, one_process=not setting_a_role)
         settings = configuration.settings(config)
-        if arguments.command == "set-role":
+        if setting_a_role:
             return _set_role(settings, arguments.username, arguments.role)
         return _run(config, settings)
     except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return configuration.refuse(error)
     except KeyboardInterrupt:
         return 0
 
@@ -96,7 +94,8 @@ def _run(config: Mapping[str, Any], settings: Settings) -> int:
     with ExitStack() as stack:
         stack.enter_context(_only_one(data))
         for name in ("GATEWAY", "NOTIFIER"):
-            _check_port(settings, name)
+            host, port = getattr(settings, f"{name}_HOST"), getattr(settings, f"{name}_PORT")
+            listening.bound(name, host, port).close()
         urls = _database_urls(stack, settings, owner=True)
         embedded = {**config, **urls, files.DOORS: 2, configuration.ONE_PROCESS: True}
         if settings.in_memory:
@@ -116,7 +115,8 @@ def _set_role(settings: Settings, username: str, role: str) -> int:
     with ExitStack() as stack:
         url = _database_urls(stack, settings, owner=False)["AUTH_DATABASE_URL"]
         try:
-            handlers.set_role(Transaction(engine(url, 1)), username, role, Write(datetime.now(UTC)))
+            transaction = Transaction(engine(url, 1))
+            handlers.set_role(transaction, username, role, Write(transaction.now()))
         except PlatformError as error:
             print(error, file=sys.stderr)
             return 2
@@ -167,21 +167,9 @@ def _only_one(data: Path) -> Iterator[None]:
         yield
 
 
-def _check_port(settings: Settings, name: str) -> None:
-    host, port = getattr(settings, f"{name}_HOST"), getattr(settings, f"{name}_PORT")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"{name}_PORT {port} on {host}: {error.strerror}; set {name}_PORT to another"
-            ) from error
-
-
 def _serve(config: dict[str, Any], settings: Settings) -> int:
     """Migrate, load the sample into an empty catalogue, run every part until a signal comes or one dies."""
-    logging.config.dictConfig(config["LOGGING"])
+    configuration.set_up_logging(config)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     _prepare_databases(config)
 
@@ -201,8 +189,8 @@ def _serve(config: dict[str, Any], settings: Settings) -> int:
         gc.freeze()
         print(
             BANNER.format(
-                gateway=f"{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}",
-                notifier=f"{settings.NOTIFIER_HOST}:{settings.NOTIFIER_PORT}",
+                gateway=listening.url(settings.GATEWAY_HOST, settings.GATEWAY_PORT),
+                notifier=listening.url(settings.NOTIFIER_HOST, settings.NOTIFIER_PORT, "ws"),
                 data=Path(settings.DATA_FOLDER).resolve(),
                 python=shlex.quote(os.path.relpath(sys.executable)),
             ),
@@ -224,7 +212,8 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
         alembic.attributes["url"] = config[setting]
         command.upgrade(alembic, "head")
     movies = engine(config["MOVIES_DATABASE_URL"], 1)
-    sample.load(Transaction(movies, LOADING_SECONDS), datetime.now(UTC))
+    transaction = Transaction(movies, LOADING_SECONDS)
+    sample.load(transaction, transaction.now())
     movies.dispose()
 
 

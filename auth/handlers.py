@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from auth import commands, domain, keying, names, storage, verification
+from auth import commands, domain, keying, names, signing, storage
 from auth.domain import PasswordHasher, TokenSettings
 from broker import history_table, outbox, text
 from broker.clock import iso
@@ -79,7 +79,7 @@ def login(
             raise KeyReused
         if earlier and not storage.is_live(session, begun["session"], write.now):
             begun = _begin_session_again(session, user, tokens, write)
-        key = verification.signing_key(session, tokens, write.now)
+        key = signing.key(session, tokens, write.now)
         now_in = history_table.current(session)
     # Not kept anywhere: a repetition gets it signed again, and EdDSA signs the same in the same way.
     issued_at = datetime.fromtimestamp(begun["issued_at"], UTC)

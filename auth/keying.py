@@ -63,7 +63,12 @@ def key(session: Session, accounts: Sequence[Row[Any]], now: datetime) -> Iterat
 
 def _rename(session: Session, user_id: int, username: str, now: datetime) -> None:
     """The same name in other bytes: the keys stay."""
-    values = {"username": username, "version": USERS.c.version + 1, "renamed_at": now, "updated_at": now}
+    values = {
+        "username": username,
+        "version": USERS.c.version + 1,
+        "renamed_at": now,
+        "updated_at": func.greatest(USERS.c.created_at, now),
+    }
     renamed = update(USERS).where(USERS.c.id == user_id).values(values)
     # Of these columns alone: a migration does this before there are uids.
     user = session.execute(

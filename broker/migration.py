@@ -14,13 +14,15 @@ def run(url_setting: str) -> None:
     """What each `migrations/env.py` does: upgrade online, in one transaction, under a lock. A database that
     was restored or copied by hand is in a new history then.
 
-    Raises ConfigurationError where the setting is empty.
+    By `alembic` itself, settings that cannot be end the process, with code 2 and a line for each fault.
     """
     url = context.config.attributes.get("url")
     if url is None:
-        url = getattr(config.settings(config.read(config.path_from_environment())), url_setting)
-    if not url:
-        raise config.ConfigurationError(f"setting {url_setting} is empty: there is no database to migrate")
+        try:
+            url = _url(url_setting)
+        except config.ConfigurationError as error:
+            # Alembic has a traceback for what is raised here.
+            raise SystemExit(config.refuse(error)) from None
     engine = create_engine(url, poolclass=pool.NullPool)
     with engine.connect() as connection:
         context.configure(connection=connection)
@@ -28,3 +30,10 @@ def run(url_setting: str) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             context.run_migrations()
             new_history.begin_where_moved(connection, PARTS[url_setting])
+
+
+def _url(setting: str) -> str:
+    url = str(getattr(config.settings(config.read(config.path_from_environment())), setting))
+    if not url:
+        raise config.ConfigurationError(f"setting {setting} is empty: there is no database to migrate")
+    return url

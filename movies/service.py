@@ -1,21 +1,21 @@
 """Movies' entry points."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
-
-from nameko.timer import timer
 
 from broker import database, dead_letter_methods, history, history_table, outbox
 from broker.arguments import checked
-from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
+from broker.errors import ServiceUnavailable
 from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
 from broker.speakers import SpeakerProvider
+from broker.timer import timer
 from broker.validation import Fields, Id, Key, parse
 from movies import commands
 from movies.accounts import AccountProvider
@@ -47,7 +47,6 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     writes = Writes()
     speaker = SpeakerProvider()
     history = HistoryWatch("movies")
-    now = Clock()
 
     @rpc
     @checked
@@ -241,7 +240,7 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     def outbox(self) -> dict[str, Any]:
         """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
         with self.transaction() as session:
-            return outbox.backlog(session, self.now())
+            return outbox.backlog(session, self.transaction.now())
 
     @event_handler("auth", "user_updated")
     def handle_user_updated(self, event: Envelope) -> None:
@@ -256,6 +255,11 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
         self.history.look(self.transaction)
         histories.follow(self.transaction, self.accounts, self.history)
         self.cache.in_history(self.history.current)
+
+    @timer(interval=300, eager=True)
+    def mend_popularity(self) -> None:
+        with suppress(ServiceUnavailable):
+            reviews.mend_popularity(self.transaction, self.cache)
 
     @timer(interval=3600)
     def forget_old_keys(self) -> None:
