@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
+# Holds back a Ctrl-C until Python can do without a traceback; only GNU's env can.
+HOLDING = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT,TERM,HUP)
 export CONFIG PYTHON
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@touch $@
 
 run: setup ## start everything in one process, with nothing else installed
-	@exec $(BIN)/python standalone.py --config "$$CONFIG"
+	@exec $(HOLDING) $(BIN)/python standalone.py --config "$$CONFIG"
 
 settings: setup ## every setting, its value, where that came from, and what it means
 	@exec $(BIN)/python -m broker.config --config "$$CONFIG"

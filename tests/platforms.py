@@ -240,8 +240,12 @@ class Embedded:
         self.process: Process | None = None
 
     def start(self) -> None:
-        self.process = Process("standalone", [sys.executable, "standalone.py"], self.environment, self.folder)
+        self.process = self.launched()
         wait_until_ready(self.gateways, self.notifiers, [self.process])
+
+    def launched(self) -> Process:
+        """The process, before anything of it answers."""
+        return Process("standalone", [sys.executable, "standalone.py"], self.environment, self.folder)
 
     def set_role(self, username: str, role: str) -> None:
         ended = run([sys.executable, "standalone.py", "set-role", username, role], self.environment)
