@@ -187,15 +187,27 @@ def jwk(kid: str, public: Ed25519PublicKey) -> dict[str, Any]:
     return {**made, "kid": kid, "use": "sig", "alg": ALGORITHM}
 
 
+@dataclass(frozen=True)
+class Subject:
+    """Whom a token speaks for: `history` is the one that the account's database is in."""
+
+    user_id: int
+    uid: str
+    username: str
+    history: str
+
+
 def access_token(
-    key: SigningKey, tokens: TokenSettings, user_id: int, username: str, session: str, now: datetime
+    key: SigningKey, tokens: TokenSettings, subject: Subject, session: str, now: datetime
 ) -> str:
-    """A JWT (RFC 9068) that speaks for the user in `session`, from `now` on for the lifetime of `tokens`."""
+    """A JWT (RFC 9068) that speaks for `subject` in `session`, from `now` on for the lifetime of `tokens`."""
     claims = {
         "iss": ISSUER,
         "aud": AUDIENCE,
-        "sub": str(user_id),
-        "name": username,
+        "sub": str(subject.user_id),
+        "uid": subject.uid,
+        "his": subject.history,
+        "name": subject.username,
         "sid": session,
         "iat": now,
         "exp": now + timedelta(seconds=tokens.lifetime),

@@ -69,7 +69,11 @@ def _rename(session: Session, user_id: int, username: str, now: datetime) -> Non
         "renamed_at": now,
         "updated_at": func.greatest(USERS.c.created_at, now),
     }
-    user = session.execute(update(USERS).where(USERS.c.id == user_id).values(values).returning(USERS)).one()
+    renamed = update(USERS).where(USERS.c.id == user_id).values(values)
+    # Of these columns alone: a migration does this before there are uids.
+    user = session.execute(
+        renamed.returning(USERS.c.id, USERS.c.username, USERS.c.version, USERS.c.role)
+    ).one()
     reference = UserReference(id=user.id, username=user.username)
     outbox.record(session, UserUpdated(version=user.version, user=reference, role=user.role), now)
 

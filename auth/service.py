@@ -9,9 +9,11 @@ from broker import dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.database import Database
 from broker.errors import ServiceUnavailable
+from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.speakers import SpeakerProvider
 from broker.timer import timer
 from broker.validation import Fields, Id, Key, Plain, parse
 
@@ -20,7 +22,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     """Accounts, sessions and the keys that sign access tokens, over RPC as `auth`.
 
     A write with an `idempotency_key` is done once for the same key and user (for the same key alone where
-    there is no user yet), and its answer given again; KeyReused where the arguments are others.
+    there is no user yet), and its answer given again; KeyReused where the arguments are others. What a user
+    asks for is Unauthenticated where the id is another account's by now.
     """
 
     name = "auth"
@@ -30,6 +33,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     passwords = Passwords()
     tokens = Tokens()
     writes = Writes()
+    speaker = SpeakerProvider()
+    history = HistoryWatch("auth")
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     @checked
@@ -39,6 +44,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         A repetition is answered with `{id}` alone once the account is gone.
         Raises Invalid: a field is wrong, the passwords differ, the username or the e-mail is taken.
         """
+        self.history.check()
         command = parse(commands.Register, fields)
         write = self.writes.asked(idempotency_key, None, fields)
         return handlers.register(self.transaction, self.passwords, command, write)
@@ -52,6 +58,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         same token for as long as its session lives, and another session after that.
         Raises Invalid, and Unauthenticated for a wrong pair.
         """
+        self.history.check()
         command = parse(commands.Login, fields)
         write = self.writes.asked(idempotency_key, None, fields)
         return handlers.login(self.transaction, self.passwords, self.tokens, command, write)
@@ -60,6 +67,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     @checked
     def logout(self, user_id: Id, session: Plain, idempotency_key: Key | None = None) -> None:
         """End one session: its tokens are refused everywhere from then on. Raises NotFound (user)."""
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
         write = self.writes.asked(idempotency_key, user_id, session)
         handlers.logout(self.transaction, user_id, session, write)
 
@@ -67,7 +75,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     @checked
     def profile(self, user_id: Id) -> dict[str, Any]:
         """`{id, username, email, role, joined}`, for the user alone. Raises NotFound."""
-        return handlers.profile(self.transaction, user_id)
+        return handlers.profile(self.transaction, user_id, self.speaker)
 
     @rpc
     @checked
@@ -84,6 +92,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
         A new password ends every session but `session`. Raises Invalid and NotFound.
         """
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
+        self.history.check()
         command = parse(commands.UpdateProfile, fields)
         write = self.writes.asked(idempotency_key, user_id, session, fields)
         return handlers.update_profile(self.transaction, self.passwords, user_id, session, command, write)
@@ -95,6 +105,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
         Raises Invalid and NotFound.
         """
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
+        self.history.check()
         command = parse(commands.DeleteAccount, fields)
         write = self.writes.asked(idempotency_key, user_id)
         handlers.delete_account(self.transaction, self.passwords, user_id, command, write)
@@ -144,7 +156,9 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
         `{"keys": [JSON Web Key], "revoked": [{"session", "expires_at" (seconds since 1970)}],
         "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}], "now" (seconds since
-        1970)}`: those whose tokens may bear an older name, and the clock that tokens are judged by.
+        1970), "history": {"number", "id", "began_at" (seconds since 1970), "before": [id]}}`: `renamed` are
+        those whose tokens may bear an older name, `now` is the clock that tokens are judged by, and `history`
+        the one that they name.
         """
         return verification.verification(self.transaction, self.tokens, self.transaction.now())
 
@@ -152,9 +166,9 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     def confirm(self, users: list[int], sessions: list[str]) -> dict[str, Any]:
         """What is true by now of users and sessions of which something was announced, 100 of either at most.
 
-        `{"users": [{"id", "username", "role", "version"}], "sessions": [{"session", "user_id", "expires_at"
-        (seconds since 1970)}]}`: those users that there are, and those sessions that are revoked. Raises
-        Invalid.
+        `{"users": [{"id", "uid", "username", "role", "version"}], "sessions": [{"session", "user_id",
+        "expires_at" (seconds since 1970)}], "history": as in verification}`: those users that there are, and
+        those sessions that are revoked. Raises Invalid.
         """
         asked = parse(commands.Confirm, {"users": users, "sessions": sessions})
         return verification.confirm(self.transaction, asked, self.transaction.now())
@@ -164,7 +178,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         """`{"status": "OK", "database": "Connected", "keys": "Readable"}`, or `ERROR`, `Not connected` and
         `error`. `keys` is "Unreadable in part" where SIGNING_KEY_SECRET does not open all of them.
         """
-        return signing.status(self.transaction, self.tokens)
+        return self.history.status(signing.status(self.transaction, self.tokens))
 
     @rpc
     def outbox(self) -> dict[str, Any]:
@@ -176,6 +190,10 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     def settle_signing_keys(self) -> None:
         with suppress(ServiceUnavailable):
             signing.settle(self.transaction, self.tokens, self.transaction.now())
+
+    @timer(interval=LOOK_SECONDS, eager=True)
+    def look_at_history(self) -> None:
+        self.history.look(self.transaction)
 
     @timer(interval=3600)
     def forget_expired_sessions(self) -> None:

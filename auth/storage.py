@@ -9,11 +9,13 @@ from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    FetchedValue,
     Identity,
     MetaData,
     Row,
     Table,
     Text,
+    Uuid,
     cast,
     delete,
     func,
@@ -37,6 +39,7 @@ USERS = Table(
     "users",
     METADATA,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("uid", Uuid, FetchedValue()),  # unique; no other account ever has it, whatever is restored
     Column("username", Text, nullable=False),  # unique
     Column("email", Text, nullable=False),  # unique
     # See `names`; unique. Null where an account of before there were keys shares it with another one.
@@ -100,8 +103,8 @@ def user_by_email(reader: Reader, email: str) -> Row[Any] | None:
 
 
 def accounts(reader: Reader, ids: Collection[int]) -> Sequence[Any]:
-    """`id`, `username`, `role` and `version` of those users that there are."""
-    columns = (USERS.c.id, USERS.c.username, USERS.c.role, USERS.c.version)
+    """`id`, `uid`, `username`, `role` and `version` of those users that there are."""
+    columns = (USERS.c.id, USERS.c.uid, USERS.c.username, USERS.c.role, USERS.c.version)
     return reader.execute(select(*columns).where(USERS.c.id.in_(ids))).all()
 
 

@@ -92,8 +92,11 @@ class Review(_Strict):
 
 
 class UserReference(_Strict):
+    """`uid` is the account's alone, whatever is restored; releases before do not say it."""
+
     id: Id
     username: Name
+    uid: Annotated[Word | None, Field(exclude_if=lambda uid: uid is None)] = None
 
 
 class Event(_Strict):

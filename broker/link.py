@@ -155,7 +155,8 @@ class Link(SharedExtension):
         mandatory: bool = False,
         **properties: Any,
     ) -> None:
-        """Hand over a JSON message; returns at once. `properties` are AMQP's, by their names there.
+        """Hand over a JSON message; returns at once. `properties` are AMQP's, by their names there, and
+        `headers`.
 
         Nothing tells whether the broker took it. Raises LinkDown.
         """
@@ -411,7 +412,9 @@ class Link(SharedExtension):
         properties: Mapping[str, Any],
     ) -> None:
         channel = self._channel
-        message = channel.prepare_message(body, properties=dict(properties), **JSON_PROPERTIES)
+        others = dict(properties)
+        headers = others.pop("headers", None)
+        message = channel.prepare_message(body, headers=headers, properties=others, **JSON_PROPERTIES)
         if self.speaks_amqp:
             # What basic_publish does at last. Before that it reads from the socket, where another greenlet
             # reads already.

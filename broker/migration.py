@@ -3,14 +3,16 @@
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
-from broker import config
+from broker import config, new_history
 
 # One migration at a time per database, however many containers start together.
 MIGRATION_LOCK = 0xA1E0B1C
+PARTS: dict[str, new_history.Part] = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
 
 
 def run(url_setting: str) -> None:
-    """What each `migrations/env.py` does: upgrade online, in one transaction, under a lock.
+    """What each `migrations/env.py` does: upgrade online, in one transaction, under a lock. A database that
+    was restored or copied by hand is in a new history then.
 
     By `alembic` itself, settings that cannot be end the process, with code 2 and a line for each fault.
     """
@@ -27,6 +29,7 @@ def run(url_setting: str) -> None:
         with context.begin_transaction():
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             context.run_migrations()
+            new_history.begin_where_moved(connection, PARTS[url_setting])
 
 
 def _url(setting: str) -> str:

@@ -256,7 +256,9 @@ class RpcClient(SharedExtension):
         self.link.subscribe(Subscription(queue, self._receive, self._set_aside, no_ack=True))
         self.link.watch(lost=self._lost, returned=self._returned)
 
-    def call(self, method: str, args: Any, kwargs: Any, seconds: float) -> Any:
+    def call(
+        self, method: str, args: Any, kwargs: Any, seconds: float, headers: Mapping[str, Any] | None = None
+    ) -> Any:
         """The result of `method` (`"movies.get"`) within `seconds`, which are the message's expiry too.
 
         Raises ServiceUnavailable where the call could not be handed over or the link was lost meanwhile,
@@ -275,6 +277,7 @@ class RpcClient(SharedExtension):
                 expiration=str(max(int(seconds * 1000), 1)),
                 reply_to=self._reply_to,
                 correlation_id=correlation_id,
+                headers=dict(headers or {}),
                 **unknown_expiry,
             )
             with eventlet.Timeout(seconds, _Elapsed):
@@ -315,13 +318,14 @@ class RpcClient(SharedExtension):
 
 
 class ServiceProxy:
-    """A remote service: its methods are attributes, `movies.get(42)`."""
+    """A remote service: its methods are attributes, `movies.get(42)`. `speaks_for` are its calls' headers."""
 
-    def __init__(self, call: Callable[[str, Any, Any], Any]) -> None:
+    def __init__(self, call: Callable[[str, Any, Any, Mapping[str, Any]], Any]) -> None:
         self._call = call
+        self.speaks_for: Mapping[str, Any] = {}
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *args, **kwargs: self._call(name, args, kwargs)
+        return lambda *args, **kwargs: self._call(name, args, kwargs, self.speaks_for)
 
 
 class ServiceRpc(DependencyProvider):
@@ -342,13 +346,13 @@ class ServiceRpc(DependencyProvider):
     def get_dependency(self, worker_ctx: Any) -> ServiceProxy:
         answer_by = worker_ctx.data.get(ANSWER_BY)
 
-        def call(name: str, args: Any, kwargs: Any) -> Any:
+        def call(name: str, args: Any, kwargs: Any, headers: Mapping[str, Any]) -> Any:
             seconds = self.deadline
             if answer_by is not None:
                 seconds = min(seconds, answer_by - time.monotonic())
             if seconds <= 0:
                 raise DeadlineExceeded
-            return self.client.call(f"{self.target}.{name}", args, kwargs, seconds)
+            return self.client.call(f"{self.target}.{name}", args, kwargs, seconds, headers)
 
         return ServiceProxy(call)
 

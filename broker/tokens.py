@@ -10,13 +10,16 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from broker import history
 from broker.clock import FollowedClock, steady
 from broker.errors import ServiceUnavailable, Unauthenticated
+from broker.history import History, HistoryId
 from broker.validation import MAX_ID
 
 _log = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ Ending = Literal["expired", "revoked"]
 Moment = Annotated[int, Field(ge=0, le=2**53)]  # in seconds since 1970, UTC
 UserId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
+Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class _Said(BaseModel):
@@ -79,14 +83,19 @@ class Reading(_Said):
     keys: list[Any]
     revoked: list[Any]
     staff: list[Any]
-    renamed: list[Any] = []  # auth of the release before does not say
-    now: Annotated[float, Field(ge=0, le=2**53)] | None = None  # nor this
+    # Auth of a release before does not say:
+    renamed: list[Any] = []
+    now: Annotated[float, Field(ge=0, le=2**53)] | None = None
+    history: dict[str, Any] | None = None
 
 
 class Account(_Said):
-    """Who somebody is by now, as auth says. `version` ascends with each change."""
+    """Who somebody is by now, as auth says. `version` ascends with each change; no two accounts ever have the
+    same `uid`, which auth of a release before does not say.
+    """
 
     id: UserId
+    uid: Uid | None = None
     username: Word
     role: Word
     version: Annotated[int, Field(ge=1, le=MAX_ID)]
@@ -99,20 +108,28 @@ class RevokedSession(Revocation):
 class _Confirmation(_Said):
     users: list[Any]
     sessions: list[Any]
+    history: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Of those that auth was asked about the users that there are, and the sessions that are revoked."""
+    """Of those that auth was asked about the users that there are, and the sessions that are revoked; and the
+    history that auth's database is in, None where auth is of a release before.
+    """
 
     users: list[Account]
     sessions: list[RevokedSession]
+    history: History | None = None
 
     @classmethod
     def of(cls, answer: object) -> "Confirmation":
         """What auth's `confirm()` answers. Raises ValueError for anything else."""
         said = _Confirmation.model_validate(answer)
-        return cls(_readable(Account, said.users), _readable(RevokedSession, said.sessions))
+        return cls(
+            _readable(Account, said.users),
+            _readable(RevokedSession, said.sessions),
+            history.heard(said.history),
+        )
 
 
 class _Claims(_Said):
@@ -124,6 +141,9 @@ class _Claims(_Said):
     iat: Moment
     exp: Moment
     nbf: Moment = 0
+    # Tokens of a release before do not say:
+    uid: Uid | None = None
+    his: HistoryId | None = None
 
 
 class ReadingAllowance:
@@ -144,13 +164,19 @@ class ReadingAllowance:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a valid token speaks for. `expires_at` is in seconds since 1970, UTC."""
+    """Whom a valid token speaks for. `issued_at` and `expires_at` are in seconds since 1970, UTC.
+
+    `uid` is the account's, `history` the one that the token is of: None in a token of a release before.
+    """
 
     user_id: int
     username: str
     session: str
     expires_at: int
     role: str = "user"
+    uid: str | None = None
+    history: str | None = None
+    issued_at: int = 0
 
 
 class TokenVerifier:
@@ -165,6 +191,7 @@ class TokenVerifier:
         self._followed_names: dict[int, tuple[Renamed, float]] = {}
         self._clock = FollowedClock()
         self.loaded = False
+        self.history: History | None = None  # auth's; None while that is not known
 
     def now(self) -> float:
         """Seconds since 1970, UTC, by the clock that tokens are judged by."""
@@ -180,6 +207,7 @@ class TokenVerifier:
         """
         reading = Reading.model_validate(verification)
         keys = _public_keys(reading.keys)
+        self.history = history.heard(reading.history) or self.history
         if reading.now is not None:
             self._clock.hear(reading.now, steady(), steady())
         now = self.now()
@@ -248,7 +276,7 @@ class TokenVerifier:
 
     def ending(self, identity: Identity) -> Ending | None:
         """How a token checked earlier has ended; None while it would still be accepted."""
-        if identity.session in self._revoked:
+        if identity.session in self._revoked or not self._is_of_now(identity):
             return "revoked"
         return "expired" if self._is_over(identity.expires_at) else None
 
@@ -269,8 +297,25 @@ class TokenVerifier:
         if claims.sid in self._revoked:
             raise Unauthenticated("The access token has been revoked")
         user_id = int(claims.sub)
-        role = self._roles.get(user_id, "user")
-        return self.named(Identity(user_id, claims.name, claims.sid, claims.exp, role))
+        identity = Identity(
+            user_id,
+            claims.name,
+            claims.sid,
+            claims.exp,
+            self._roles.get(user_id, "user"),
+            claims.uid,
+            claims.his,
+            claims.iat,
+        )
+        if not self._is_of_now(identity):
+            raise Unauthenticated("The access token is of before a restore; sign in again")
+        return self.named(identity)
+
+    def _is_of_now(self, identity: Identity) -> bool:
+        """Whether a token was given out in auth's history; one that names none, as far as is known."""
+        if self.history is None:
+            return True
+        return self.history.includes(identity.history, datetime.fromtimestamp(identity.issued_at, UTC))
 
     def _claims(self, token: str) -> _Claims:
         """What `token` says, if it is one of ours and holds now. Raises as `verify` catches it."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import eventlet
@@ -13,6 +13,7 @@ from nameko.extensions import DependencyProvider
 from broker import config
 from broker.errors import ServiceUnavailable
 from broker.hints import MOST_ASKED
+from broker.history import History
 from broker.rpc import RpcClient
 from broker.tokens import Account, Confirmation
 
@@ -56,6 +57,22 @@ class Accounts:
         if found is None:
             raise ServiceUnavailable
         return found.get(user_id)
+
+    def several(self, user_ids: Sequence[int]) -> dict[int, Account]:
+        """Those of the accounts, MOST_ASKED at most, that there are. Raises ServiceUnavailable."""
+        return {each.id: each for each in self._said(user_ids).users}
+
+    def ask_for_history(self) -> History | None:
+        """The one that auth's database is in; None where it is of a release before. Raises
+        ServiceUnavailable.
+        """
+        return self._said(()).history
+
+    def _said(self, user_ids: Sequence[int]) -> Confirmation:
+        try:
+            return Confirmation.of(self._ask(list(user_ids)))
+        except Exception as error:  # whatever it is: an auth of the release before does not know this
+            raise ServiceUnavailable from error
 
     def _answer(self) -> None:
         """Ask about those that have gathered until the question before is answered."""

@@ -120,11 +120,14 @@ def genres(genre: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks, as the gateway (or an operator) vouches for it."""
+    """Who asks, as the gateway (or an operator) vouches for it. `uid` is the account's, None where nobody
+    says: then the id alone does.
+    """
 
     id: int
     username: str
     role: str = "user"
+    uid: str | None = None
 
     @property
     def is_staff(self) -> bool:

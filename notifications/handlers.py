@@ -226,7 +226,7 @@ async def push_review(envelope: Envelope, rooms: Rooms, past: Past, now: float |
     """
     news = domain.fan_out(envelope)
     async with past.turn:
-        if past.add(news.id, _moment(envelope, now) if now is None else now, news):
+        if past.add(news.id, moment(envelope, now) if now is None else now, news):
             for room in news.rooms:
                 await rooms.tell(room, news.event, news.payload(room))
 
@@ -237,7 +237,7 @@ def remember(envelope: Envelope, past: Past, now: float | None) -> None:
     Raises ValueError for other events.
     """
     news = domain.fan_out(envelope) if envelope.type in domain.REVIEW_EVENTS else None
-    past.add(envelope.id, _moment(envelope, now), news)
+    past.add(envelope.id, moment(envelope, now), news)
 
 
 def remember_no_further(envelope: Envelope, past: Past, now: float | None) -> None:
@@ -246,18 +246,18 @@ def remember_no_further(envelope: Envelope, past: Past, now: float | None) -> No
     Raises ValueError for other events.
     """
     domain.fan_out(envelope)
-    past.begin_at(envelope.id, _moment(envelope, now))
+    past.begin_at(envelope.id, moment(envelope, now))
 
 
 def is_stale(envelope: Envelope, seconds: float, now: float | None) -> bool:
     """Whether it is from before what is remembered: somebody plays it again, now that its id is forgotten."""
-    return now is not None and _moment(envelope, now) < now - seconds
+    return now is not None and moment(envelope, now) < now - seconds
 
 
-def _moment(envelope: Envelope, now: float | None) -> float:
+def moment(envelope: Envelope, now: float | None) -> float:
     """When it was recorded, in seconds since 1970: never in the future, or it would not be forgotten."""
-    moment = datetime.fromisoformat(envelope.time).timestamp()
-    return moment if now is None else min(moment, now)
+    recorded = datetime.fromisoformat(envelope.time).timestamp()
+    return recorded if now is None else min(recorded, now)
 
 
 async def repeat(envelope: Envelope, rooms: Rooms) -> None:

@@ -106,6 +106,14 @@ class History:
                 waiting.set_result(None)
         return True
 
+    def forget_before(self, moment: float) -> None:
+        """Forget what is of before `moment`; positions of then are unknown."""
+        old = [number for number, event in enumerate(self._events.values(), 1) if event.at < moment]
+        for _ in range(max(old, default=0)):
+            self._drop(next(iter(self._events.values())))
+        if not self._events:
+            self.clear()
+
     def begin_at(self, event_id: str, at: float) -> None:
         """Forget everything before this event of the moment `at`; positions of before are unknown."""
         self._forget()
@@ -157,15 +165,19 @@ class History:
                 event.at = min(event.at, now)  # what is of the future counts as now
             if event.at >= oldest and self._bytes <= self._most_bytes:
                 return
-            del self._events[event.id]
-            if event.news is not None:
-                for name in event.rooms:
-                    room = self._rooms[name]
-                    if room.events[0] is event:
-                        self._let_go(room)
-                    if not room.events:
-                        del self._rooms[name]
-            self._bytes -= event.bytes
+            self._drop(event)
+
+    def _drop(self, event: _Event) -> None:
+        """Forget the oldest."""
+        del self._events[event.id]
+        if event.news is not None:
+            for name in event.rooms:
+                room = self._rooms[name]
+                if room.events[0] is event:
+                    self._let_go(room)
+                if not room.events:
+                    del self._rooms[name]
+        self._bytes -= event.bytes
 
     def _let_go(self, room: _Room) -> None:
         """Take its oldest event out of a room; what no room holds is remembered as a place alone."""

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -14,7 +13,7 @@ from broker.rpc_client import call
 from broker.signatures import Signatures
 from broker.tokens import ReadingAllowance
 from notifications.providers import HandOver
-from notifications.threads import spawn
+from notifications.threads import answered
 
 _log = logging.getLogger(__name__)
 
@@ -78,20 +77,8 @@ class ReviewSignatures:
 
     async def _on_a_thread(self, work: Callable[[], Any]) -> Any:
         """What `work` answers; None where it fails."""
-        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def answer(result: Any) -> None:
-            if not answered.done():
-                answered.set_result(result)
-
-        def run() -> None:
-            result = None
-            try:
-                result = work()
-            except Exception as error:  # movies or the broker is away, or is of the release before
-                _log.info("movies could not be asked (%s)", type(error).__name__)
-            with suppress(RuntimeError):  # the loop has ended meanwhile
-                self._hand_over(answer, result)
-
-        spawn(run)
-        return await answered
+        answer = await answered(work, self._hand_over)
+        if isinstance(answer, Exception):  # movies or the broker is away, or is of the release before
+            _log.info("movies could not be asked (%s)", type(answer).__name__)
+            return None
+        return answer

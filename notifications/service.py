@@ -13,6 +13,7 @@ from aiohttp import web
 from broker import config
 from broker.doors import files
 from broker.errors import PlatformError
+from broker.history import History
 from broker.rpc_client import bounded_connection
 from broker.tokens import Confirmation, Identity
 from notifications import handlers, presence
@@ -23,9 +24,10 @@ from notifications.endings import Endings
 from notifications.feed import Feed
 from notifications.front_door import front_door, in_one_form, serve
 from notifications.handlers import Answer, Client, Gone, Rooms, Tokens
-from notifications.history import History
+from notifications.history import History as RoomHistory
 from notifications.peers import GONE, Peers
 from notifications.providers import SocketRooms, TokenKeeper
+from notifications.review_histories import MoviesWord, ReviewHistories
 from notifications.review_signatures import ReviewSignatures
 from notifications.sockets import ROOT, socket_server
 
@@ -64,7 +66,7 @@ class Notifier:
         self._alone = self._settings.in_memory
         self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
         self._clock: Callable[[], float | None] = lambda: None
-        self._history = History(
+        self._history = RoomHistory(
             self._settings.NOTIFIER_HISTORY_EVENTS,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
             HISTORY_BYTES,
@@ -98,6 +100,7 @@ class Notifier:
         self._tokens = TokenKeeper(
             self._connection, self._settings.REVOCATION_REFRESH, hand_over, self._confirmed
         )
+        self._histories = ReviewHistories(MoviesWord(self._connection, hand_over), self._in_another_history)
         self._clock = self._tokens.now
         recipients = Recipients(
             rooms=self._rooms,
@@ -106,8 +109,9 @@ class Notifier:
             presence=self._presence,
             peers=self._peers,
             signatures=ReviewSignatures(self._connection, hand_over),
+            histories=self._histories,
         )
-        deliveries = Deliveries(recipients, self._caught_up, self._server.drop_all)
+        self._deliveries = deliveries = Deliveries(recipients, self._caught_up, self._server.drop_all)
         self._feed = Feed(
             self._connection,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
@@ -118,7 +122,7 @@ class Notifier:
         self._endings = Endings(self._server, self._clients, self._tokens)
         self._open_entrances()
         self._runner = await self._listen()
-        self._pushing = asyncio.create_task(deliveries.run())
+        self._pushing = asyncio.gather(deliveries.run(), self._histories.keep_looking())
         self._tokens.start()
         self._feed.start()
         self._peers.start()
@@ -266,6 +270,9 @@ class Notifier:
         else:
             self._hearing.clear()
         self._presence.hearing_changed(hears)
+
+    async def _in_another_history(self, history: History, was_known: bool) -> None:
+        await self._deliveries.in_another_history(history.began_at.timestamp(), was_known=was_known)
 
     def _confirmed(self, confirmation: Confirmation) -> None:
         for session in confirmation.sessions:

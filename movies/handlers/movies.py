@@ -118,6 +118,7 @@ def update(
     with changing(transaction, cache) as session:
         if write.claim(session):
             return
+        people.same(session, actor)
         before = _changeable(storage.lock(session, movie_id), actor)
         storage.change(session, before, changes, write.now)
         prior = changes.get("rating", before.prior)
@@ -131,6 +132,7 @@ def delete(transaction: Transaction, cache: Cache, movie_id: int, actor: Actor, 
     with changing(transaction, cache) as session:
         if write.claim(session):
             return
+        people.same(session, actor)
         row = _changeable(storage.lock(session, movie_id), actor)
         storage.remove(session, movie_id)
         outbox.record(session, presentation.movie_event(MovieDeleted, row, row.version + 1), write.now)

@@ -60,6 +60,7 @@ def update(
     with changing(transaction, cache) as session:
         if write.claim(session):
             return
+        people.same(session, actor)
         movie, before = _locked(session, review_id)
         if before.user_id != actor.id:
             raise Forbidden("Only its writer may change a review")
@@ -73,6 +74,7 @@ def delete(transaction: Transaction, cache: Cache, review_id: int, actor: Actor,
     with changing(transaction, cache) as session:
         if write.claim(session):
             return
+        people.same(session, actor)
         movie, review = _locked(session, review_id)
         if not actor.may_delete_review(review.user_id):
             raise Forbidden("Only its writer, moderators and admins may delete a review")

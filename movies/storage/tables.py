@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    Uuid,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 
@@ -72,6 +73,9 @@ REVIEWERS = Table(
     Column("user_id", BigInteger, primary_key=True),
     Column("username", Text),
     Column("version", BigInteger),  # auth's; 0 where a token alone said the name, to an older release
+    # The account's, which no other one ever has; null where auth has not been asked yet. What refers to the
+    # user_id elsewhere is this account's.
+    Column("uid", Uuid),
 )
 
 REVIEWS = Table(

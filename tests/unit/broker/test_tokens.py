@@ -16,12 +16,14 @@ from broker.tokens import Confirmation, ReadingAllowance, Renamed, TokenVerifier
 
 SETTINGS = domain.TokenSettings(lifetime=60, secret="")
 KEY = domain.new_signing_key("")
+UID, HISTORY, OTHER = "a" * 32, "b" * 32, "c" * 32
 
 
 def token(
     *, user: int = 7, session: str = "s", key: domain.SigningKey = KEY, at: datetime | None = None
 ) -> str:
-    return domain.access_token(key, SETTINGS, user, "alice", session, at or datetime.now(UTC))
+    subject = domain.Subject(user, UID, "alice", HISTORY)
+    return domain.access_token(key, SETTINGS, subject, session, at or datetime.now(UTC))
 
 
 def verification(**more: Any) -> dict[str, Any]:
@@ -320,6 +322,7 @@ def test_a_reading_that_is_none_changes_nothing(verifier: TokenVerifier, more: d
 
 
 NEW_KEY = domain.new_signing_key("")
+UID, HISTORY, OTHER = "a" * 32, "b" * 32, "c" * 32
 BAD_KEYS = (
     *(None, {}, [], "x", 7, {"kid": "x"}, {"kty": "OKP"}, {"kid": "x", "kty": "RSA", "n": "x"}),
     *({"kid": "x", "kty": "OKP", "crv": "Ed25519", "x": value} for value in ("", "é", None, 7, "AAAA")),
@@ -381,3 +384,49 @@ def test_of_a_confirmation_only_what_cannot_be_read_is_lost() -> None:
 def test_a_reading_by_auth_of_the_release_before_and_of_the_next_one_is_one(verifier: TokenVerifier) -> None:
     verifier.load(verification(something="new"))
     assert verifier.verify(token())
+
+
+def in_history(number: int, history_id: str, *before: str, began_at: float = 0) -> dict[str, Any]:
+    return {"number": number, "id": history_id, "began_at": int(began_at), "before": list(before)}
+
+
+def test_a_token_names_the_account_and_the_history(verifier: TokenVerifier) -> None:
+    identity = verifier.verify(token())
+    assert (identity.uid, identity.history) == (UID, HISTORY)
+
+
+def test_a_token_of_another_history_is_not_accepted(verifier: TokenVerifier) -> None:
+    verifier.load(verification(history=in_history(1, HISTORY)))
+    identity = verifier.verify(token())
+    verifier.load(verification(history=in_history(2, OTHER, HISTORY, began_at=time.time() - 3600)))
+    assert verifier.ending(identity) == "revoked"
+    with pytest.raises(Unauthenticated, match="restore"):
+        verifier.verify(token())
+
+
+def test_auth_of_the_release_before_says_nothing_of_histories(verifier: TokenVerifier) -> None:
+    verifier.load(verification(history=in_history(2, OTHER)))
+    verifier.load(verification())
+    with pytest.raises(Unauthenticated):
+        verifier.verify(token())
+
+
+def of_the_release_before(at: datetime) -> str:
+    """A token without account and history."""
+    said = jwt.decode(token(at=at), options={"verify_signature": False})
+    claims = {name: said[name] for name in said if name not in ("uid", "his")}
+    headers = {"kid": KEY.kid, "typ": "at+jwt"}
+    return jwt.encode(claims, domain.private_key(KEY, ""), algorithm="EdDSA", headers=headers)
+
+
+def test_a_token_without_a_history_is_good_until_a_restore(verifier: TokenVerifier) -> None:
+    now = datetime.now(UTC)
+    verifier.load(verification(history=in_history(1, HISTORY, began_at=time.time())))
+    old = of_the_release_before(now - timedelta(seconds=30))
+    identity = verifier.verify(old)
+    assert (identity.user_id, identity.uid) == (7, None)
+    verifier.load(verification(history=in_history(2, OTHER, HISTORY, began_at=time.time() - 5)))
+    assert verifier.ending(identity) == "revoked"
+    with pytest.raises(Unauthenticated):
+        verifier.verify(old)
+    assert verifier.verify(of_the_release_before(now)).user_id == 7
