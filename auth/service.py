@@ -175,8 +175,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected", "keys": "Readable"}`, or `ERROR`, `Not connected` and
-        `error`. `keys` is "Unreadable in part" where SIGNING_KEY_SECRET does not open all of them.
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`; and `keys`
+        where SIGNING_KEY_SECRET does not open all of them.
         """
         return self.history.status(signing.status(self.transaction, self.tokens))
 
