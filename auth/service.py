@@ -10,10 +10,14 @@ from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.clock import Clock
 from broker.database import Database
+from broker.errors import PlatformError
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.schema import Schema
 from broker.validation import Fields, Id, Key, Plain, parse
+
+KEYING_SECONDS = 10  # that an account of the release before has no keys
 
 
 class AuthService(dead_letter_methods.DeadLetterMethods):
@@ -25,8 +29,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
     name = "auth"
 
-    transaction = Database("AUTH_DATABASE_URL")
-    relay = OutboxRelay("AUTH_DATABASE_URL", source="auth")
+    transaction = Database("AUTH_DATABASE_URL", Schema("auth"))
+    relay = OutboxRelay("AUTH_DATABASE_URL", source="auth", schema=Schema("auth"))
     passwords = Passwords()
     tokens = Tokens()
     writes = Writes()
@@ -162,7 +166,9 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`: why it cannot
+        serve, as of some moments ago.
+        """
         return database.status(self.transaction)
 
     @rpc
@@ -171,14 +177,14 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         with self.transaction() as session:
             return outbox.backlog(session, self.now())
 
-    @timer(interval=3600)
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_expired_sessions(self) -> None:
         handlers.forget_expired_sessions(self.transaction, self.now())
 
-    @timer(interval=3600)
+    @timer(interval=KEYING_SECONDS, expected_exceptions=PlatformError)
     def key_accounts(self) -> None:
         handlers.key_accounts(self.transaction, self.now())
 
-    @timer(interval=3600)
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_old_keys(self) -> None:
         self.writes.forget_old(self.transaction)

@@ -118,6 +118,8 @@ class Settings(BaseModel):
     REVOCATION_REFRESH: Seconds = 10
     IDEMPOTENCY_LIFETIME: Annotated[int, Field(ge=1, le=86400 * 365)] = 86400
     DATABASE_POOL_SIZE: Annotated[int, Field(ge=1, le=1000)] = 10
+    MIGRATION_PATIENCE: Seconds = 600
+    DRAIN_SECONDS: Annotated[float, Field(ge=0, le=3600)] = 0
     TRANSPORT_OPTIONS: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator("AMQP_URI")

@@ -69,6 +69,7 @@ class RpcConsumer(SharedExtension):
         self._heavy: set[kombu.Message] = set()  # the calls of heavy methods that wait or are at work
         self._queue = ""
         self._unanswered = Tally(_log, "a call of %s is not answered")
+        self._refused = Tally(_log, "a call of %s is answered 503", again_seconds=60)
 
     def register_provider(self, entrypoint: "RpcEntrypoint") -> None:
         service = self.container.service_name
@@ -110,6 +111,8 @@ class RpcConsumer(SharedExtension):
         entrypoint = self._entrypoints.get(message.delivery_info["routing_key"])
         if entrypoint is not None and entrypoint.is_heavy:
             if len(self._heavy) >= max(self.container.max_workers // 2, 1):
+                routing_key = message.delivery_info["routing_key"]
+                self._refused.note(routing_key, f"{len(self._heavy)} heavy calls wait or are at work")
                 self._refuse(message, ServiceUnavailable(TOO_BUSY))
                 return
             self._heavy.add(message)
@@ -242,6 +245,7 @@ class RpcClient(SharedExtension):
         self._waiting: dict[str, Event] = {}
         self._numbers = count()
         self._unread = Tally(_log, "%s is dropped")
+        self._failed = Tally(_log, "a call of %s had no answer", again_seconds=60)
         self._reply_to = DIRECT_REPLY_TO
 
     def setup(self) -> None:
@@ -280,8 +284,11 @@ class RpcClient(SharedExtension):
             with eventlet.Timeout(seconds, _Elapsed):
                 return outcome(reply.wait())
         except LinkDown as error:
+            if str(error):  # otherwise the link has said so
+                self._failed.note(method, error)
             raise ServiceUnavailable from error
         except _Elapsed as error:
+            self._failed.note(method, f"none came in {seconds:.1f} s")
             raise DeadlineExceeded from error
         finally:
             self._waiting.pop(correlation_id, None)
@@ -304,14 +311,14 @@ class RpcClient(SharedExtension):
         """The replies went with the link; whether the calls were heard nobody knows."""
         waiting, self._waiting = self._waiting, {}
         for reply in waiting.values():
-            reply.send_exception(LinkDown())
+            reply.send_exception(LinkDown("the link to the broker was lost meanwhile"))
 
     def _returned(self, properties: Mapping[str, Any]) -> None:
         """No service has ever made the queue that this call was for, or it is not bound any more."""
         self.link.look_again()
         reply = self._waiting.pop(str(properties.get("correlation_id")), None)
         if reply is not None:
-            reply.send_exception(LinkDown())
+            reply.send_exception(LinkDown("no service has a queue for it at the broker"))
 
 
 class ServiceProxy:

@@ -145,6 +145,7 @@ class RemoteAuth:
 class IdentityProvider(DependencyProvider):
     """Injects Identities, which all requests share."""
 
+    rank = 2
     link = Link()
     client = RpcClient()
 
@@ -161,9 +162,7 @@ class IdentityProvider(DependencyProvider):
         self.thread.kill()
 
     def why_not_ready(self) -> str | None:
-        if not self.link.is_open:
-            return "The broker is not connected"
-        return self.link.trouble or self.identities.why_not_ready()
+        return self.identities.why_not_ready()
 
     def get_dependency(self, worker_ctx: Any) -> Identities:  # noqa: ARG002
         return self.identities

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 
 import eventlet
@@ -24,6 +25,7 @@ from broker.doors.door import Bounds, Door, Patience
 from broker.doors.origins import Origins
 from broker.doors.refusals import CUT_SHORT, Refusal
 from broker.errors import Invalid, ServiceUnavailable
+from broker.readiness import LOOK_SECONDS, Trouble, TroubleLog, troubles
 from gateway.access_log import AccessLog
 from gateway.application import JsonApplication
 from gateway.bridge import in_greenlet
@@ -51,8 +53,10 @@ ANSWER_SECONDS = 7.0
 class Needed(Protocol):
     """A dependency provider that the gateway cannot serve without. Readiness asks all that there are."""
 
-    def why_not_ready(self) -> str | None:
-        """One sentence for people, or None where all is well. Must wait for nothing."""
+    rank: int  # of several reasons the one of the lowest rank is told
+
+    def why_not_ready(self) -> Trouble | str | None:
+        """A sentence for people, or None where all is well. Must wait for nothing."""
 
 
 class JsonServer(ProviderCollector, SharedExtension):
@@ -96,11 +100,12 @@ class JsonServer(ProviderCollector, SharedExtension):
         # Clients that find nobody here go elsewhere; after a 503 they would not. Without an end to it,
         # though, a gateway that cannot serve could not even be asked why.
         deadline = time.monotonic() + self._settings.GATEWAY_START_TIMEOUT
-        while any(self.reasons_not_to_serve()) and not self.stopping and time.monotonic() < deadline:
+        while any(self.troubles()) and not self.stopping and time.monotonic() < deadline:
             eventlet.sleep(LOOK_AGAIN_SECONDS)
         if self.stopping:
             return
         self._application = JsonApplication(self._url_map(), self._origins, self.throttles.count_read)
+        self.container.spawn_managed_thread(self._tell_of_troubles, identifier="readiness")
         get_hub().loop.call_soon(self._listen)
         self._listening = True
 
@@ -109,13 +114,18 @@ class JsonServer(ProviderCollector, SharedExtension):
         server = web.Server(self._answer, request_factory=Incoming, loop=loop)  # type: ignore[arg-type]
         self._door.listen(server)
 
-    def reasons_not_to_serve(self) -> Iterator[str]:
-        """Each one sentence for people; none where the gateway is ready."""
+    def troubles(self) -> Iterator[Trouble]:
+        """Why the gateway is not ready; none where it is. Asks nobody: it is all known."""
         if self.stopping:
-            yield "The gateway is stopping"
-        for provider in self.container.dependencies:
-            if isinstance(provider, Needed) and (reason := provider.why_not_ready()):
-                yield reason
+            yield Trouble("The gateway is stopping")
+        needed = [each for each in self.container.dependencies if isinstance(each, Needed)]
+        yield from troubles(each.why_not_ready for each in sorted(needed, key=attrgetter("rank")))
+
+    def _tell_of_troubles(self) -> None:
+        said = TroubleLog(_log, "the gateway")
+        while not self.stopping:
+            said.tell(next(self.troubles(), None))
+            eventlet.sleep(LOOK_SECONDS)
 
     def drain(self) -> None:
         """Take no more connections in, and see those there are to their end; returns when they are gone."""

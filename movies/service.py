@@ -10,10 +10,12 @@ from broker.arguments import checked
 from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
+from broker.errors import PlatformError
 from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.schema import Schema
 from broker.validation import Fields, Id, Key, parse
 from movies import commands
 from movies.accounts import AccountProvider
@@ -21,6 +23,8 @@ from movies.domain import Actor
 from movies.handlers import movies, people, reviews
 from movies.providers import Cache
 from movies.storage.paging import signer
+
+KEYING_SECONDS = 10  # that a film of the release before is not found by its title
 
 
 class MoviesService(dead_letter_methods.DeadLetterMethods):
@@ -36,8 +40,8 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
 
     name = "movies"
 
-    transaction = Database("MOVIES_DATABASE_URL")
-    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer)
+    transaction = Database("MOVIES_DATABASE_URL", Schema("movies"))
+    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer, schema=Schema("movies"))
     accounts = AccountProvider()
     cache = Cache()
     writes = Writes()
@@ -216,7 +220,9 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`: why it cannot
+        serve, as of some moments ago.
+        """
         return database.status(self.transaction)
 
     @rpc
@@ -233,9 +239,13 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     def handle_user_deleted(self, event: Envelope) -> None:
         people.forget(self.transaction, self.accounts, read(event, UserDeleted).user.id)
 
-    @timer(interval=3600)
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_old_keys(self) -> None:
         self.writes.forget_old(self.transaction)
+
+    @timer(interval=KEYING_SECONDS, expected_exceptions=PlatformError)
+    def key_films(self) -> None:
+        movies.key_films(self.transaction, self.cache)
 
     def _by_somebody(self, who: Actor, write: Callable[[], int]) -> int:
         return people.introduced(self.transaction, self.accounts, who, write)

@@ -13,6 +13,7 @@ from aiohttp import web
 from broker import config
 from broker.doors import files
 from broker.errors import PlatformError
+from broker.readiness import LOOK_SECONDS, Check, Trouble, TroubleLog, troubles
 from broker.rpc_client import bounded_connection
 from broker.tokens import Confirmation, Identity
 from notifications import handlers, presence
@@ -109,6 +110,13 @@ class Notifier:
             changed=lambda hears: hand_over(self._hearing_changed, hears),
         )
         self._endings = Endings(self._server, self._clients, self._tokens)
+        # What keeps it from being ready, asked in this order.
+        self._checks: list[Check] = [
+            lambda: "The notifier is stopping" if self._stopping else None,
+            lambda: self._feed.trouble,
+            self._why_not_hearing,
+            self._tokens.why_not_ready,
+        ]
         self._open_entrances()
         self._runner = await self._listen()
         self._pushing = asyncio.create_task(deliveries.run())
@@ -117,6 +125,7 @@ class Notifier:
         self._peers.start()
         self._presence.start()
         self._endings.start()
+        self._telling = asyncio.create_task(self._tell_of_troubles())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await self._hearing.wait()
@@ -144,6 +153,7 @@ class Notifier:
                 _log.warning("a thread is still waiting for the broker")
                 break
             await asyncio.sleep(0.02)
+        self._telling.cancel()
         self._pushing.cancel()
         with suppress(asyncio.CancelledError):
             await self._pushing
@@ -175,17 +185,26 @@ class Notifier:
         return web.json_response({"status": "OK"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if self._stopping:
-            return web.json_response({"message": "The notifier is stopping"}, status=503)
-        if self._feed.trouble:
-            return web.json_response({"message": self._feed.trouble}, status=503)
-        if not self._hearing.is_set():
-            return web.json_response({"message": "The broker is not connected"}, status=503)
-        if not self._caught_up.is_set():
-            return web.json_response({"message": "What the rooms were told is still being read"}, status=503)
-        if why_not := self._tokens.why_not_ready():
-            return web.json_response({"message": why_not}, status=503)
+        if (trouble := self._trouble()) is not None:
+            return web.json_response({"message": trouble.sentence}, status=503)
         return web.json_response({"status": "OK"})
+
+    def _trouble(self) -> Trouble | None:
+        """Why it is not ready. Asks nobody: it is all known."""
+        return next(troubles(self._checks), None)
+
+    async def _tell_of_troubles(self) -> None:
+        said = TroubleLog(_log, "the notifier")
+        with suppress(TimeoutError):  # a start takes its time, and is no trouble
+            await asyncio.wait_for(self._caught_up.wait(), START_SECONDS)
+        while not self._stopping:
+            said.tell(self._trouble())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _why_not_hearing(self) -> str | None:
+        if not self._hearing.is_set():
+            return "The broker is not connected"
+        return None if self._caught_up.is_set() else "What the rooms were told is still being read"
 
     def _open_entrances(self) -> None:
         self._server.on("connect", self._connect)
