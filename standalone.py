@@ -243,6 +243,7 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> 
         name = "operators"
         way_in = WayIn((AuthService.name, MoviesService.name))
 
+    drain_seconds = configuration.settings(config).DRAIN_SECONDS
     gate: Event = Event()
     config = {**config, GATE: gate}
 
@@ -261,7 +262,7 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> 
         return runner
 
     def stop(runner: ServiceRunner) -> None:
-        with eventlet.Timeout(STOP_SECONDS, exception=False):
+        with eventlet.Timeout(STOP_SECONDS + drain_seconds, exception=False):
             runner.stop()
 
     stops: list[Any] = []  # what stops the parts behind the front door, all at once
@@ -275,6 +276,7 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, on_death: Any) -> 
     stops.append(lambda: spawn_for_awaitable(notifier.stop()))
     # The front door closes first: what it has in hand needs all the others.
     parts.callback(stop, start(GatewayService))
+    parts.callback(notifier.leave)
     gate.send()
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from nameko.timer import timer
 
 from auth import commands, domain, handlers, verification
-from auth.providers import Passwords, Tokens
+from auth.providers import Passwords, Readers, Tokens
 from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.clock import Clock
@@ -33,6 +33,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     relay = OutboxRelay("AUTH_DATABASE_URL", source="auth", schema=Schema("auth"))
     passwords = Passwords()
     tokens = Tokens()
+    readers = Readers()
     writes = Writes()
     now = Clock()
 

@@ -27,6 +27,7 @@ from nameko.extensions import Entrypoint
 from pydantic import ValidationError
 
 from broker.aside import Aside
+from broker.draining import Draining
 from broker.errors import Unavailable
 from broker.events import Envelope, exchange, received
 from broker.link import Link, Subscription
@@ -52,6 +53,7 @@ class EventHandler(Entrypoint):
     link = Link()
     aside = Aside()
     suspects = Suspects()
+    draining = Draining()
 
     def __init__(self, source: str, event_type: str, *, each_instance: bool = False, **options: Any) -> None:
         self.source = source
@@ -69,6 +71,7 @@ class EventHandler(Entrypoint):
         self.link.subscribe(self._subscription)
 
     def stop(self) -> None:
+        self.draining.wait()
         self._stopping = True
         self.link.unsubscribe(self._subscription)
 

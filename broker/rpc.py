@@ -39,12 +39,13 @@ from broker.decoding import Malformed, object_of
 from broker.errors import DeadlineExceeded, PlatformError, ServiceUnavailable
 from broker.link import Link, LinkDown, Subscription
 from broker.replies import DIRECT_REPLY_TO, Replies
-from broker.rpc_client import RPC_EXCHANGE, TRANSIENT, outcome
+from broker.rpc_client import CALLER, RPC_EXCHANGE, TRANSIENT, outcome
 from broker.suspects import Suspects
 from broker.tally import Tally
 
 _log = logging.getLogger(__name__)
 
+CALLER_CONTEXT = "caller"  # in a worker's context: what the caller says of itself; None of a release before
 MOST_SAID = 200  # characters of what was sent that an error repeats
 TOO_BUSY = "There is too much of this to do at the moment; try again soon"
 
@@ -203,12 +204,13 @@ class RpcEntrypoint(Rpc):
             raise IncorrectSignature(str(error)[:MOST_SAID]) from error
 
     def handle_call(self, call: Call) -> None:
-        """Have a worker answer it, with `call.answer_by` as ANSWER_BY in its context."""
+        """Have a worker answer it, with ANSWER_BY and CALLER_CONTEXT in its context."""
         body, message = call.request(), call.message
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
         context = self.unpack_message_headers(message)
         context[ANSWER_BY] = call.answer_by
+        context[CALLER_CONTEXT] = message.properties.get("app_id")
         stack = context.get(CALL_ID_STACK_CONTEXT_KEY)
         if not isinstance(stack, list) or not all(isinstance(call_id, str) for call_id in stack):
             context.pop(CALL_ID_STACK_CONTEXT_KEY, None)  # Nameko would join it, and die of what is no list
@@ -275,6 +277,7 @@ class RpcClient(SharedExtension):
                 RPC_EXCHANGE.name,
                 method,
                 mandatory=True,
+                app_id=CALLER,
                 delivery_mode=TRANSIENT,
                 expiration=str(max(int(seconds * 1000), 1)),
                 reply_to=self._reply_to,

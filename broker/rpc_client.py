@@ -16,6 +16,9 @@ from broker.reading import BrokerConnection
 
 RPC_EXCHANGE = kombu.Exchange("nameko-rpc", type="topic", durable=True)
 TRANSIENT = 1
+# What callers say of themselves with each call: that they are of this release or a later one, which check
+# tokens of TOKEN_TYPE. The release before says nothing.
+CALLER = "movie-review-platform/2"
 
 
 CONNECT_SECONDS = 3.0
@@ -121,6 +124,7 @@ def call(
                 serializer="json",
                 delivery_mode=TRANSIENT,
                 mandatory=True,
+                app_id=CALLER,
                 reply_to=reply_to,
                 correlation_id=correlation_id,
                 expiration=seconds,

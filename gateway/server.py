@@ -24,6 +24,7 @@ from broker.doors.clients import client_address
 from broker.doors.door import Bounds, Door, Patience
 from broker.doors.origins import Origins
 from broker.doors.refusals import CUT_SHORT, Refusal
+from broker.draining import Draining
 from broker.errors import Invalid, ServiceUnavailable
 from broker.readiness import LOOK_SECONDS, Trouble, TroubleLog, troubles
 from gateway.access_log import AccessLog
@@ -43,8 +44,8 @@ BODY_BYTES = 128 * 1024
 AUTH_BODY_BYTES = 8 * 1024
 AUTH, HEALTH = "/api/auth/", "/health/"
 LOOK_AGAIN_SECONDS = 0.02
-# After SIGTERM, beside the settings' GATEWAY_STOP_GRACE: for what is arriving, and then for all the rest. A
-# request that arrives at the very end of the one still has the other to be answered in.
+# Once the port is closed, beside the settings' GATEWAY_STOP_GRACE: for what is arriving, and then for all the
+# rest. A request that arrives at the very end of the one still has the other to be answered in.
 ARRIVAL_SECONDS = 3.0
 ANSWER_SECONDS = 7.0
 
@@ -63,6 +64,7 @@ class JsonServer(ProviderCollector, SharedExtension):
     """The front door of a service's container, on GATEWAY_HOST and GATEWAY_PORT."""
 
     throttles = Throttles()
+    draining = Draining()
 
     def __init__(self) -> None:
         super().__init__()
@@ -76,6 +78,7 @@ class JsonServer(ProviderCollector, SharedExtension):
         fit = files.connections_that_fit(
             files.raise_limit(), self.container.config.get(files.DOORS, 1), settings.GATEWAY_CONNECTIONS
         )
+        self.draining.by(self.drain)
         self._origins = Origins(settings.gateway_origins)
         self._access_log = AccessLog(settings.GATEWAY_LOG_RATE)
         self._places = Places(settings.GATEWAY_ADDRESS_CONCURRENCY)
@@ -128,7 +131,9 @@ class JsonServer(ProviderCollector, SharedExtension):
             eventlet.sleep(LOOK_SECONDS)
 
     def drain(self) -> None:
-        """Take no more connections in, and see those there are to their end; returns when they are gone."""
+        """Say that the gateway is stopping, and serve as before for DRAIN_SECONDS; then take no more
+        connections in, and see those there are to their end. Returns when they are gone.
+        """
         if self._draining is None:
             self._draining = eventlet.spawn(self._drain)
         self._draining.wait()
@@ -149,6 +154,7 @@ class JsonServer(ProviderCollector, SharedExtension):
         self.stopping = True
         if not self._listening:
             return  # it never got to listen
+        eventlet.sleep(self._settings.DRAIN_SECONDS)
         self._door.close()
         # A client that sends now and then does not know yet, and what it sends on a connection that we closed
         # in the same moment would be lost on it. So it is told with its next answer.

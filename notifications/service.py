@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -131,11 +132,17 @@ class Notifier:
                 await self._hearing.wait()
                 await self._caught_up.wait()
 
+    def leave(self) -> None:
+        """Say that it is stopping, and serve as before: `stop` does the rest, DRAIN_SECONDS later."""
+        if not self._stopping:
+            self._stopping, self._left_at = True, time.monotonic()
+
     async def stop(self) -> None:
-        """Stop listening and hearing, close every socket, and end the threads."""
-        self._stopping = True
+        """Leave; then stop listening and hearing, close every socket, and end the threads."""
+        self.leave()
         if self._runner is None:
             return
+        await asyncio.sleep(self._left_at + self._settings.DRAIN_SECONDS - time.monotonic())
         # First of all: a client whose socket is closed connects again at once, and must not come back here.
         self._door.close()
         self._feed.stop()

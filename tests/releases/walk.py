@@ -50,14 +50,16 @@ class Walks:
         with self._lock:
             self.requests += 1
 
-    def in_threads(self, pairs: list[tuple[str, str]], until: Callable[[], bool], threads: int = 1) -> None:
-        """Walk through each pair, over and over, in so many threads each, until `until()`; returns then."""
+    def in_threads(
+        self, doors: Callable[[], tuple[str, str]], until: Callable[[], bool], threads: int
+    ) -> None:
+        """Walk through a gateway and a notifier, over and over, in so many threads, until `until()`."""
 
-        def go_on(pair: tuple[str, str]) -> None:
+        def go_on() -> None:
             while not until():
-                self.walk(*pair)
+                self.walk(*doors())
 
-        running = [threading.Thread(target=go_on, args=(pair,)) for pair in pairs for _ in range(threads)]
+        running = [threading.Thread(target=go_on) for _ in range(threads)]
         for thread in running:
             thread.start()
         for thread in running:
