@@ -41,6 +41,10 @@ _PROBE = text(
 Examination = Callable[[Connection], Trouble | None]
 
 
+class NotOurs(Exception):
+    """What is in the database is not as this release needs it; it was said."""
+
+
 class Condition:
     """Of the database behind `bind`, an engine for this alone. `who` is the service's name."""
 
@@ -69,7 +73,7 @@ class Condition:
         if not self._is_ours:
             self.look()
             if not self._is_ours:
-                raise ServiceUnavailable
+                raise ServiceUnavailable from NotOurs(self._trouble)
 
     def failed(self, error: exc.SQLAlchemyError) -> bool:
         """Whether an error was the database's own fault, so that whoever asked is told 503."""

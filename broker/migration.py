@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from alembic import context
@@ -76,10 +76,7 @@ def _migrate(url: str, part: str, serves: str, patience: float) -> None:
     with engine.connect() as connection, Blockers(engine, connection) as blockers:
         _take_turn(connection, until)
         _refuse_what_is_later(connection)
-        # The end of a process that is killed is noticed while its statement runs.
-        connection.execute(text("SET client_connection_check_interval = '2s'"))
-        connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
-        connection.commit()
+        _set_up(connection)
         for pause in _pauses(until):
             try:
                 _upgrade(connection, serves)
@@ -101,6 +98,16 @@ def _migrate(url: str, part: str, serves: str, patience: float) -> None:
             f"others kept its tables for {patience:g} s ({blockers.last_seen() or 'who, is gone by now'}): "
             "end them, or give it longer by MIGRATION_PATIENCE"
         )
+
+
+def _set_up(connection: Connection) -> None:
+    connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
+    connection.commit()
+    with suppress(exc.DBAPIError):  # a server that runs elsewhere than on Linux may not be able to
+        # The end of a process that is killed is noticed while its statement runs.
+        connection.execute(text("SET client_connection_check_interval = '2s'"))
+        connection.commit()
+    connection.rollback()
 
 
 def _upgrade(connection: Connection, serves: str) -> None:

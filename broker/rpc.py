@@ -112,8 +112,6 @@ class RpcConsumer(SharedExtension):
         entrypoint = self._entrypoints.get(message.delivery_info["routing_key"])
         if entrypoint is not None and entrypoint.is_heavy:
             if len(self._heavy) >= max(self.container.max_workers // 2, 1):
-                routing_key = message.delivery_info["routing_key"]
-                self._refused.note(routing_key, f"{len(self._heavy)} heavy calls wait or are at work")
                 self._refuse(message, ServiceUnavailable(TOO_BUSY))
                 return
             self._heavy.add(message)
@@ -129,6 +127,11 @@ class RpcConsumer(SharedExtension):
     def _set_aside(self, message: kombu.Message, error: Exception) -> None:
         self._done(message)
         self.aside.put(message, self._queue, error)
+
+    def _tell_of(self, message: kombu.Message, error: BaseException | None) -> None:
+        """What has a cause was told of where that was found."""
+        if isinstance(error, ServiceUnavailable) and error.__cause__ is None:
+            self._refused.note(message.delivery_info["routing_key"], error.message)
 
     def _done(self, message: kombu.Message) -> None:
         self._heavy.discard(message)
@@ -160,6 +163,7 @@ class RpcConsumer(SharedExtension):
         """Send the reply, if anybody waits for one, and be done with the message."""
         self._done(message)
         error = None if exc_info is None else serialize(exc_info[1])
+        self._tell_of(message, None if exc_info is None else exc_info[1])
         try:
             body = orjson.dumps({"result": result, "error": error})
         except TypeError:

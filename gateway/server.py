@@ -28,7 +28,7 @@ from broker.draining import Draining
 from broker.errors import Invalid, ServiceUnavailable
 from broker.readiness import LOOK_SECONDS, Trouble, TroubleLog, troubles
 from gateway.access_log import AccessLog
-from gateway.application import JsonApplication
+from gateway.application import HEALTH, JsonApplication
 from gateway.bridge import in_greenlet
 from gateway.places import Places
 from gateway.requests import Request
@@ -42,7 +42,7 @@ hub.select()
 
 BODY_BYTES = 128 * 1024
 AUTH_BODY_BYTES = 8 * 1024
-AUTH, HEALTH = "/api/auth/", "/health/"
+AUTH = "/api/auth/"
 LOOK_AGAIN_SECONDS = 0.02
 # Once the port is closed, beside the settings' GATEWAY_STOP_GRACE: for what is arriving, and then for all the
 # rest. A request that arrives at the very end of the one still has the other to be answered in.
@@ -190,6 +190,7 @@ class JsonServer(ProviderCollector, SharedExtension):
                 await self._take_place(incoming, request)
                 response = await in_greenlet(self._application, request)
         except (Refusal, Invalid, ServiceUnavailable) as error:
+            self._application.tell_of(request, error)
             response = failure(error, request.request_id)
         self._access_log.tell(request, response.status_code, began)
         return Answer(response.status_code, self._application.headers(request, response), response.get_data())

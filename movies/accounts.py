@@ -38,6 +38,7 @@ class Accounts:
         self._away_until = 0.0
         self._lane = Semaphore(1)
         self._gathering: tuple[set[int], Event] | None = None
+        self._silence = Tally(_log, "auth does not say %s", again_seconds=60)
 
     def now(self, user_id: int) -> Account | None:
         """The account as it is after this call began; None where there is none.
@@ -69,7 +70,7 @@ class Accounts:
             try:
                 found = {each.id: each for each in Confirmation.of(self._ask(list(users))).users}
             except Exception as error:  # whatever it is, those who wait are told
-                _log.warning("auth does not say who is who (%s)", type(error).__name__)
+                self._silence.note("who is who", type(error).__name__)
                 self._away_until = time.monotonic() + AWAY_SECONDS
             finally:
                 answer.send(found)

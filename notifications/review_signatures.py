@@ -14,6 +14,7 @@ from nameko.exceptions import MethodNotFound
 from broker.events import Envelope, MovieReference, Review, ReviewEvent
 from broker.rpc_client import call
 from broker.signatures import Signatures
+from broker.tally import Tally
 from broker.tokens import ReadingAllowance
 from notifications.providers import HandOver
 from notifications.threads import spawn
@@ -43,6 +44,7 @@ class ReviewSignatures:
         self._loaded = False
         self._seen = False  # one that holds
         self._allowance = ReadingAllowance(most=1)
+        self._unread = Tally(_log, "%s cannot be read", again_seconds=60)
         self._refusals = 0  # in a row, by movies services that have no keys
         self._of_before_until = 0.0
 
@@ -93,7 +95,7 @@ class ReviewSignatures:
         try:
             self._signatures.load(jwks)
         except ValueError:
-            _log.warning("movies' keys cannot be read: what is announced of reviews cannot be checked")
+            self._unread.note("movies' keys", "what is announced of reviews cannot be checked")
             return False
         self._loaded = True
         return True
@@ -118,7 +120,7 @@ class ReviewSignatures:
             try:
                 result = work()
             except Exception as error:  # movies or the broker is away, or is of the release before
-                _log.info("movies could not be asked (%s)", type(error).__name__)
+                _log.debug("movies could not be asked (%s)", type(error).__name__)
             with suppress(RuntimeError):  # the loop has ended meanwhile
                 self._hand_over(answer, result)
 
