@@ -18,27 +18,22 @@ _WHO = text(
 
 
 class Blockers:
-    """Looks, for the length of a `with`, whom the session of `connection` waits for."""
+    """Looks, for the length of a `with`, whom the session of `connection` waits for: `last_seen`."""
 
     def __init__(self, engine: Engine, connection: Connection) -> None:
         self._engine = engine
         self._pid = connection.scalar(text("SELECT pg_backend_pid()"))
         connection.commit()
-        self._seen: str | None = None
+        self.last_seen = "somebody who is gone by now"
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def last_seen(self) -> str | None:
-        """Those of the wait that was seen last, and forgets them; None where none was."""
-        seen, self._seen = self._seen, None
-        return seen
 
     def _run(self) -> None:
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as watching:
                 while not self._ended.wait(LOOK_SECONDS):
                     if held_up_by := watching.execute(_WHO, {"pid": self._pid}).all():
-                        self._seen = "; ".join(_described(row) for row in held_up_by)
+                        self.last_seen = "; ".join(_described(row) for row in held_up_by)
         except exc.SQLAlchemyError:
             return  # whoever waits finds out what is wrong
 

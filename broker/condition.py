@@ -23,7 +23,7 @@ from broker.waits import waits_end_after
 
 _log = logging.getLogger(__name__)
 
-WELL_SECONDS = 2.0  # between two looks while all is well
+WELL_SECONDS = 1.0  # between two looks while all is well
 NOT_WELL_SECONDS = 0.5
 ANSWER_SECONDS = 2.0  # for all that a look asks
 FRESH_SECONDS = 0.5  # what was found so lately is not looked for again

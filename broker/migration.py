@@ -8,6 +8,7 @@ of steps that may be repeated, so one that is killed is done again by the next r
 import logging
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -33,6 +34,7 @@ CONNECT_SECONDS = 10
 LOCK_NOT_AVAILABLE = "55P03"
 DEADLOCK = "40P01"
 FAILED, TOO_NEW = 1, 2  # exit codes
+WAITS = "the migration of %s waits for %s: tries again in %g s, for %.0f s more"
 
 _TAKE_TURN = text("SELECT pg_try_advisory_lock(:key)").bindparams(key=MIGRATION_LOCK)
 
@@ -57,8 +59,11 @@ def run(url_setting: str, serves: str) -> None:
     if not url:
         raise config.ConfigurationError(f"setting {url_setting} is empty: there is no database to migrate")
     part = url_setting.partition("_")[0].lower()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # eventlet announces its retirement, to whom a migration imports
+        context.script.get_current_head()
     try:
-        with _one_line(part):
+        with _one_line():
             _migrate(url, part, serves, settings.MIGRATION_PATIENCE)
     except MigrationError as error:
         print(f"{part}: {error}", file=sys.stderr)
@@ -86,17 +91,11 @@ def _migrate(url: str, part: str, serves: str, patience: float) -> None:
                 if getattr(error.orig, "pgcode", None) not in (LOCK_NOT_AVAILABLE, DEADLOCK):
                     raise
             left = max(until - time.monotonic(), 0)
-            _log.warning(
-                "the migration of %s waits for %s: tries again in %g s, for %.0f s more",
-                part,
-                blockers.last_seen() or "others",
-                pause,
-                left,
-            )
+            _log.warning(WAITS, part, blockers.last_seen, pause, left)
             time.sleep(min(pause, left))
         raise MigrationError(
-            f"others kept its tables for {patience:g} s ({blockers.last_seen() or 'who, is gone by now'}): "
-            "end them, or give it longer by MIGRATION_PATIENCE"
+            f"others kept its tables for {patience:g} s ({blockers.last_seen}): end them, or give it longer "
+            "by MIGRATION_PATIENCE"
         )
 
 
@@ -155,7 +154,7 @@ def _pauses(until: float) -> Iterator[float]:
 
 
 @contextmanager
-def _one_line(part: str) -> Iterator[None]:  # noqa: ARG001
+def _one_line() -> Iterator[None]:
     """What is the database's own fault is told in one line."""
     try:
         yield

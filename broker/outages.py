@@ -4,11 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+import psycopg2
 from sqlalchemy import exc
 
-from broker.sessions import reason
-
 DETAIL_CHARACTERS = 200
+
+
+class SharedSession(psycopg2.OperationalError):
+    """A pooler gives our session to others between two transactions."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a pooler in front of the database gives its sessions to others between two transactions: "
+            "session pooling is needed (PgBouncer: pool_mode = session)"
+        )
 
 
 class Kind(Enum):
@@ -56,12 +65,12 @@ _SLOW = (Kind.BUSY, "The database has no time for this")
 
 def outage(error: exc.SQLAlchemyError) -> Outage | None:
     """The outage that `error` comes of; None where it is the statement's own fault, and so ours."""
-    if (shared := reason(error)) is not None:
-        return Outage(Kind.AWAY, shared, shared)
     if isinstance(error, exc.TimeoutError):
         return Outage(Kind.BUSY, _SLOW[1], "all connections of this process are in use")
     if not isinstance(error, exc.DBAPIError):
         return None
+    if isinstance(error.orig, SharedSession):  # which whoever asks can do something about
+        return Outage(Kind.AWAY, str(error.orig), str(error.orig))
     code = str(getattr(error.orig, "pgcode", None) or "")
     known = next((_KNOWN[key] for key in (code, code[:3], code[:2]) if key in _KNOWN), None)
     if known is None:

@@ -27,11 +27,12 @@ from sqlalchemy import Connection, Row, create_engine, delete, exc, select, text
 from sqlalchemy.pool import NullPool
 
 from broker import config
+from broker.outages import SharedSession
 from broker.outbox import CHANNEL, OUTBOX, sequence
 from broker.outlet import BROKER_ERRORS, Outlet, outlet
 from broker.relay_lock import OtherDeployment, RelayLock
 from broker.schema import Schema
-from broker.sessions import SharedSession, own_sessions
+from broker.sessions import own_sessions
 from broker.signatures import Signer, SigningPublisher
 from broker.upkeep import Troubles
 from broker.waits import heed_deadlines, waits_end_after

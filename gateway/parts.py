@@ -17,7 +17,8 @@ from broker.rpc import RpcClient
 from broker.rpc_client import consumers_of, open_connection
 
 SERVICES = ("auth", "movies")
-ASK_SECONDS = 2.0  # between two questions, and for an answer
+ASK_SECONDS = 1.0  # between two questions
+ANSWER_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.1  # until the broker is there for the first question
 SILENT_SECONDS = 10.0  # of a service that answers nothing: it may be restarting, or very busy
 BROKER_SECONDS = 3.0
@@ -81,7 +82,7 @@ class Parts(DependencyProvider):
         self._parts = [
             Part(
                 name,
-                partial(self.client.call, f"{name}.status", [], {}, ASK_SECONDS),
+                partial(self.client.call, f"{name}.status", [], {}, ANSWER_SECONDS),
                 partial(self._is_consuming, f"rpc-{name}"),
             )
             for name in SERVICES

@@ -202,8 +202,9 @@ class Notifier:
 
     async def _tell_of_troubles(self) -> None:
         said = TroubleLog(_log, "the notifier")
-        with suppress(TimeoutError):  # a start takes its time, and is no trouble
-            await asyncio.wait_for(self._caught_up.wait(), START_SECONDS)
+        started = time.monotonic()
+        while self._trouble() is not None and time.monotonic() - started < START_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)  # a start takes its time, and is no trouble
         while not self._stopping:
             said.tell(self._trouble())
             await asyncio.sleep(LOOK_SECONDS)

@@ -7,8 +7,7 @@ import pytest
 from psycopg2 import errors
 from sqlalchemy import exc
 
-from broker.outages import Kind, outage
-from broker.sessions import SharedSession
+from broker.outages import Kind, SharedSession, outage
 
 
 def failed(kind: type[psycopg2.Error], wrapper: type[exc.DBAPIError], code: str | None) -> exc.DBAPIError:
