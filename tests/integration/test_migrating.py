@@ -21,7 +21,7 @@ from tests.servers import ServerUrls
 SECONDS = 60
 WRITE_SECONDS = 4  # of a service, see `broker.database`
 FILMS = 3000
-KILLS = 4
+KILLS = 2
 
 
 @pytest.fixture
@@ -31,17 +31,29 @@ def databases(servers: ServerUrls) -> Iterator[Databases]:
     fresh.drop()
 
 
-@pytest.fixture
-def of_before(databases: Databases) -> Databases:
-    """Movies' database as the release before left it, with FILMS."""
-    assert alembic(databases, "movies", "upgrade", "0002").returncode == 0
-    with asking(databases.movies) as cursor:
+@pytest.fixture(scope="module")
+def template(servers: ServerUrls) -> Iterator[str]:
+    """The name of a database of movies as the release before left it, with FILMS."""
+    kept = Databases.create(servers.postgres)
+    assert alembic(kept, "movies", "upgrade", "0002").returncode == 0
+    with asking(kept.movies) as cursor:
         cursor.execute(
             "INSERT INTO movies (title, director, description, genre, genres, trigrams, poster_url, kind,"
             " created_at, updated_at) SELECT 'Film ' || n, '', '', '', '{}', '{}', '', 'movie', now(), now()"
             f" FROM generate_series(1, {FILMS}) AS n"
         )
         cursor.execute("INSERT INTO movie_stats SELECT id, 1, 0, 0, '-Infinity' FROM movies")
+    yield str(make_url(kept.movies).database)
+    kept.drop()
+
+
+@pytest.fixture
+def of_before(databases: Databases, template: str) -> Databases:
+    """A copy of it."""
+    name = make_url(databases.movies).database
+    with asking(databases.server) as cursor:
+        cursor.execute(f"DROP DATABASE {name}")
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     return databases
 
 
@@ -105,16 +117,14 @@ def test_its_patience_ends_in_one_line(of_before: Databases, tmp_path: object) -
     assert revision(of_before.movies) == "0002"
 
 
-@pytest.mark.parametrize("part", ["auth", "movies"])
-def test_data_of_a_later_release_are_left_alone_with_one_line(databases: Databases, part: str) -> None:
-    assert alembic(databases, part, "upgrade", "head").returncode == 0
-    url = getattr(databases, part)
-    with asking(url) as cursor:
-        cursor.execute("UPDATE alembic_version SET version_num = '9999'")
-    refused = alembic(databases, part, "upgrade", "head")
+def test_data_of_a_later_release_are_left_alone_with_one_line(databases: Databases) -> None:
+    with asking(databases.auth) as cursor:
+        cursor.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+        cursor.execute("INSERT INTO alembic_version VALUES ('9999')")
+    refused = alembic(databases, "auth", "upgrade", "head")
     assert refused.returncode == 2
     (line,) = (refused.stdout + refused.stderr).splitlines()
-    assert line.startswith(f"{part}: the data are at revision 9999, of a later release than this one")
+    assert line.startswith("auth: the data are at revision 9999, of a later release than this one")
 
 
 def test_a_read_only_database_is_one_line(databases: Databases) -> None:
