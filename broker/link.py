@@ -28,6 +28,7 @@ from broker import config
 from broker.answers import ReadElsewhere, Unanswered
 from broker.reading import unreadable
 from broker.rpc_client import bounded_connection
+from broker.signals import wake_for_signals
 from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from broker.wire import Wire
 
@@ -184,6 +185,7 @@ class Link(SharedExtension):
     def start(self) -> None:
         """Returns when the link is open for the first time: what is announced from then on will be heard."""
         if self._thread is None:
+            wake_for_signals()
             self._thread = self.container.spawn_managed_thread(self._run, identifier="link to the broker")
         self._first_opening.wait()
 
@@ -351,8 +353,14 @@ class Link(SharedExtension):
                 worker.kill()
 
     def _read(self, connection: kombu.Connection) -> None:
-        while True:
-            connection.drain_events()
+        if not self.speaks_amqp:
+            while True:
+                connection.drain_events()
+        # kombu and py-amqp connect anew where one that is closed is read from.
+        driver = connection.connection
+        while driver.connected:
+            driver.blocking_read()
+        raise LinkDown
 
     def _write(self, _connection: kombu.Connection) -> None:
         outgoing, wire = self._outgoing, self._wire
