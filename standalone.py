@@ -106,23 +106,23 @@ def _run(config: Mapping[str, Any], settings: Settings) -> int:
 
 
 def _set_role(settings: Settings, username: str, role: str) -> int:
-    from sqlalchemy.exc import ProgrammingError
-
     from auth import handlers
     from broker.database import Transaction, engine
     from broker.errors import PlatformError
     from broker.idempotency import Write
+    from broker.outages import is_not_migrated
 
     with ExitStack() as stack:
         url = _database_urls(stack, settings, owner=False)["AUTH_DATABASE_URL"]
         try:
             handlers.set_role(Transaction(engine(url, 1)), username, role, Write(datetime.now(UTC)))
         except PlatformError as error:
-            print(error, file=sys.stderr)
-            return 2
-        except ProgrammingError:
             # The tables come with the first start, and are not there yet.
-            print(f"There are no accounts yet: {username} cannot be {role}", file=sys.stderr)
+            none_yet = is_not_migrated(error.__cause__)
+            print(
+                f"There are no accounts yet: {username} cannot be {role}" if none_yet else error,
+                file=sys.stderr,
+            )
             return 2
     print(f"{username} is {role} now")
     return 0

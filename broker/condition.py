@@ -46,12 +46,17 @@ class NotOurs(Exception):
 
 
 class Condition:
-    """Of the database behind `bind`, an engine for this alone. `who` is the service's name."""
+    """Of the database behind `bind`. `who` is the service's name; without one nothing is said in the log."""
 
     def __init__(
-        self, bind: Engine, who: str, schema: Schema | None = None, examinations: Sequence[Examination] = ()
+        self,
+        bind: Engine,
+        who: str = "",
+        schema: Schema | None = None,
+        examinations: Sequence[Examination] = (),
     ) -> None:
         self._bind = bind
+        self._who = who
         self._schema = schema
         self._examinations = list(examinations)
         self._is_ours = schema is None  # what is in it was as this release needs it when last seen
@@ -79,7 +84,8 @@ class Condition:
         """Whether an error was the database's own fault, so that whoever asked is told 503."""
         if (found := outage(error)) is None:
             return False
-        self._causes.note(found.sentence, found.detail)
+        if self._who:
+            self._causes.note(found.sentence, found.detail)
         if found.kind is Kind.NO_WRITES:
             self._refusal = found
             self._renew()
@@ -113,7 +119,8 @@ class Condition:
 
     def _set(self, trouble: Trouble | None) -> None:
         self._trouble = trouble
-        self._said.tell(trouble)
+        if self._who:
+            self._said.tell(trouble)
 
     def _found(self) -> Trouble | None:
         if self._trouble is not None:

@@ -88,7 +88,7 @@ class Transaction:
     ) -> None:
         self._bind = bind
         self._seconds = seconds
-        self.condition = condition or Condition(bind, "a database")
+        self.condition = condition or Condition(bind)
 
     @contextmanager
     def __call__(self) -> Iterator[Session]:

@@ -81,6 +81,12 @@ def outage(error: exc.SQLAlchemyError) -> Outage | None:
     return Outage(kind, sentence, first_line(error))
 
 
+def is_not_migrated(error: BaseException | None) -> bool:
+    """Whether `error` comes of what is not there, or not there yet."""
+    found = outage(error) if isinstance(error, exc.SQLAlchemyError) else None
+    return found is not None and found.sentence == NOT_MIGRATED
+
+
 def first_line(error: BaseException) -> str:
     """What the database or its driver says, without SQLAlchemy's remarks."""
     said = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
