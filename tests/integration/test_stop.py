@@ -10,15 +10,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.clients import Account, Api, sign_up
+from tests.clients import Account, Api, Listener, sign_up
 from tests.integration.connections import Answer, Connection, Gateway, another_gateway, frozen
 from tests.integration.notifiers import another_notifier
 from tests.platforms import FullDeployment
-from tests.processes import free_port, wait_until
+from tests.processes import PROGRAMS, free_port, wait_until
 
 CLIENTS = 16
 PAUSE_SECONDS = 0.03
@@ -201,6 +202,25 @@ def test_before_the_port_closes_a_gateway_serves_on_and_says_that_it_is_stopping
     finally:
         gateway.process.end()
         full_deployment.processes.remove(gateway.process)
+
+
+def test_before_the_port_closes_a_notifier_lets_sockets_in_and_says_that_it_is_stopping(
+    full_deployment: FullDeployment,
+) -> None:
+    port = free_port()
+    settings = {"NOTIFIER_PORT": str(port), "DRAIN_SECONDS": "600"}
+    command: list[str | Path] = [PROGRAMS / "python", "-m", "notifications"]
+    process = full_deployment.start_process(f"notifications-{port}", command, settings)
+    notifier = Gateway(f"http://127.0.0.1:{port}", process)
+    try:
+        notifier.wait_for("/health/ready")
+        process.terminate()
+        wait_until(lambda: notifier.status("/health/ready") == 503, 20, "it says so to whoever connects")
+        with Listener(notifier.url) as listener:
+            assert "error" not in listener.call("join_notification", user_id="guest", room_id="all")
+    finally:
+        process.end()
+        full_deployment.processes.remove(process)
 
 
 @pytest.mark.parametrize("backlog", [None, 5], ids=["gone", "frozen"])
