@@ -39,7 +39,6 @@ OPEN_SECONDS = 5.0  # to connect, and to declare and consume what there is
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before each new attempt; the last one for all that follow
 LOOK_PAUSE_SECONDS = 0.1  # before the broker's queues are looked at because something is missing
 CLOSE_SECONDS = 2.0  # a polite goodbye, what is still to be written before it
-DEFAULT_HEARTBEAT = 10.0
 JSON_PROPERTIES = {"content_type": "application/json", "content_encoding": "utf-8"}
 
 
@@ -209,8 +208,7 @@ class Link(SharedExtension):
 
     def _connection(self) -> kombu.Connection:
         settings = config.settings(self.container.config)
-        heartbeat = float(self.container.config.get("HEARTBEAT") or DEFAULT_HEARTBEAT)
-        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, int(heartbeat))
+        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, settings.HEARTBEAT)
 
     def _run(self) -> None:
         failures = 0

@@ -50,24 +50,38 @@ class MigrationError(Exception):
 def run(url_setting: str, serves: str) -> None:
     """What each `migrations/env.py` does: upgrade online, under a lock.
 
-    `serves`: the earliest revision whose release runs on what the newest migration makes. Raises
-    ConfigurationError where the setting is empty; where the database is not migrated the process ends, with
-    one line: 2 where the data are a later release's, 1 for all else.
+    `serves`: the earliest revision whose release runs on what the newest migration makes. By `alembic`
+    itself, settings that cannot be end the process, with code 2 and a line for each fault. So does a database
+    that is not migrated, with one line: 2 where the data are a later release's, 1 for all else.
     """
-    settings = config.settings(config.read(config.path_from_environment()))
-    url = context.config.attributes.get("url") or getattr(settings, url_setting)
-    if not url:
-        raise config.ConfigurationError(f"setting {url_setting} is empty: there is no database to migrate")
+    attributes = context.config.attributes  # of who calls Alembic as a library: `make run`
+    if "url" in attributes:
+        url, patience = attributes["url"], attributes["patience"]
+    else:
+        try:
+            url, patience = _asked(url_setting)
+        except config.ConfigurationError as error:
+            # Alembic has a traceback for what is raised here.
+            raise SystemExit(config.refuse(error)) from None
     part = url_setting.partition("_")[0].lower()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # eventlet announces its retirement, to whom a migration imports
         context.script.get_current_head()
     try:
         with _one_line():
-            _migrate(url, part, serves, settings.MIGRATION_PATIENCE)
+            _migrate(url, part, serves, patience)
     except MigrationError as error:
         print(f"{part}: {error}", file=sys.stderr)
         raise SystemExit(error.code) from None
+
+
+def _asked(setting: str) -> tuple[str, float]:
+    """The database's URL, and for how many seconds to wait for others. Raises ConfigurationError."""
+    settings = config.settings(config.read(config.path_from_environment()))
+    url = str(getattr(settings, setting))
+    if not url:
+        raise config.ConfigurationError(f"setting {setting} is empty: there is no database to migrate")
+    return url, settings.MIGRATION_PATIENCE
 
 
 def _migrate(url: str, part: str, serves: str, patience: float) -> None:

@@ -9,10 +9,9 @@ their keys and the indexes are made in steps that may be repeated, and nobody wa
 """
 
 import sys
-from datetime import UTC, datetime
 
 from alembic import op
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.orm import Session
 
 from auth import keying
@@ -102,7 +101,7 @@ def upgrade() -> None:
 def _key_accounts(connection: Connection) -> bool:
     """A batch of them; whether there were any."""
     with Session(connection) as session:
-        keyed, collisions = keying.key_some(session, datetime.now(UTC))
+        keyed, collisions = keying.key_some(session, session.execute(select(func.now())).scalar_one())
         for collision in collisions:
             # Said by whatever runs a migration, whether it has set logging up or not.
             print(f"accounts collide: {collision}", file=sys.stderr)
