@@ -108,12 +108,11 @@ def _run(config: Mapping[str, Any], settings: Settings, work: Work) -> int:
 
 
 def _set_role(settings: Settings, username: str, role: str) -> int:
-    from sqlalchemy.exc import ProgrammingError
-
     from auth import handlers
     from broker.database import Transaction, engine
     from broker.errors import PlatformError
     from broker.idempotency import Write
+    from broker.outages import is_not_migrated
 
     with ExitStack() as stack:
         url = _database_urls(stack, settings)["AUTH_DATABASE_URL"]
@@ -121,11 +120,12 @@ def _set_role(settings: Settings, username: str, role: str) -> int:
             transaction = Transaction(engine(url, 1))
             handlers.set_role(transaction, username, role, Write(transaction.now()))
         except PlatformError as error:
-            print(error, file=sys.stderr)
-            return 2
-        except ProgrammingError:
             # The tables come with the first start, and are not there yet.
-            print(f"There are no accounts yet: {username} cannot be {role}", file=sys.stderr)
+            none_yet = is_not_migrated(error.__cause__)
+            print(
+                f"There are no accounts yet: {username} cannot be {role}" if none_yet else error,
+                file=sys.stderr,
+            )
             return 2
     print(f"{username} is {role} now")
     return 0
@@ -217,7 +217,10 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
     root = Path(__file__).parent
     for setting, name in DATABASES.items():
         alembic = Config(root / "alembic.ini", ini_section=name)
-        alembic.attributes["url"] = config[setting]
+        alembic.attributes |= {
+            "url": config[setting],
+            "patience": configuration.settings(config).MIGRATION_PATIENCE,
+        }
         command.upgrade(alembic, "head")
     movies = engine(config["MOVIES_DATABASE_URL"], 1)
     transaction = Transaction(movies, LOADING_SECONDS)
@@ -240,6 +243,7 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, work: Work) -> Non
         name = "operators"
         way_in = WayIn((AuthService.name, MoviesService.name))
 
+    drain_seconds = configuration.settings(config).DRAIN_SECONDS
     gate: Event = Event()
     config = {**config, GATE: gate}
 
@@ -260,7 +264,7 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, work: Work) -> Non
     def stop(runner: ServiceRunner) -> None:
         if work.in_a_hurry:
             return
-        with eventlet.Timeout(STOP_SECONDS, exception=False):
+        with eventlet.Timeout(STOP_SECONDS + drain_seconds, exception=False):
             runner.stop()
 
     stops: list[Any] = []  # what stops the parts behind the front door, all at once
@@ -274,6 +278,7 @@ def _start_parts(config: Mapping[str, Any], parts: ExitStack, work: Work) -> Non
     stops.append(lambda: spawn_for_awaitable(notifier.stop()))
     # The front door closes first: what it has in hand needs all the others.
     parts.callback(stop, start(GatewayService))
+    parts.callback(notifier.leave)
     gate.send()
 
 

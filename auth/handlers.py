@@ -205,7 +205,7 @@ def collisions(transaction: Transaction) -> list[dict[str, Any]]:
 def key_accounts(transaction: Transaction, now: datetime) -> None:
     """Give keys to the accounts that an older release has opened since the migration."""
     with transaction() as session:
-        for collision in keying.key_some(session, now):
+        for collision in keying.key_some(session, now)[1]:
             _log.warning("accounts collide: %s", collision)
 
 

@@ -4,18 +4,21 @@ from contextlib import suppress
 from typing import Any
 
 from auth import commands, domain, handlers, signing, verification
-from auth.providers import Passwords, Tokens
+from auth.providers import Passwords, Readers, Tokens
 from broker import dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.database import Database
-from broker.errors import ServiceUnavailable
+from broker.errors import PlatformError, ServiceUnavailable
 from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.schema import Schema
 from broker.speakers import SpeakerProvider
 from broker.timer import timer
 from broker.validation import Fields, Id, Key, Plain, parse
+
+KEYING_SECONDS = 10  # that an account of the release before has no keys
 
 
 class AuthService(dead_letter_methods.DeadLetterMethods):
@@ -28,10 +31,11 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
     name = "auth"
 
-    transaction = Database("AUTH_DATABASE_URL")
-    relay = OutboxRelay("AUTH_DATABASE_URL", source="auth")
+    transaction = Database("AUTH_DATABASE_URL", Schema("auth"))
+    relay = OutboxRelay("AUTH_DATABASE_URL", source="auth", schema=Schema("auth"))
     passwords = Passwords()
     tokens = Tokens()
+    readers = Readers()
     writes = Writes()
     speaker = SpeakerProvider()
     history = HistoryWatch("auth")
@@ -175,8 +179,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected", "keys": "Readable"}`, or `ERROR`, `Not connected` and
-        `error`. `keys` is "Unreadable in part" where SIGNING_KEY_SECRET does not open all of them.
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`; and `keys`
+        where SIGNING_KEY_SECRET does not open all of them.
         """
         return self.history.status(signing.status(self.transaction, self.tokens))
 
@@ -195,14 +199,14 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     def look_at_history(self) -> None:
         self.history.look(self.transaction)
 
-    @timer(interval=3600)
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_expired_sessions(self) -> None:
         handlers.forget_expired_sessions(self.transaction, self.transaction.now())
 
-    @timer(interval=3600)
+    @timer(interval=KEYING_SECONDS, expected_exceptions=PlatformError)
     def key_accounts(self) -> None:
         handlers.key_accounts(self.transaction, self.transaction.now())
 
-    @timer(interval=3600)
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_old_keys(self) -> None:
         self.writes.forget_old(self.transaction)

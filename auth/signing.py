@@ -97,7 +97,7 @@ def settle(transaction: Transaction, tokens: TokenSettings, now: datetime) -> No
 
 
 def status(transaction: Transaction, tokens: TokenSettings) -> dict[str, str]:
-    """`database.status` and, where that is well, `keys`: "Readable", "Unreadable in part", "Unreadable"."""
+    """`database.status` and, where not all keys can be opened, `keys`: "Unreadable", or "… in part"."""
     answer = database.status(transaction)
     if answer["status"] != "OK":
         return answer
@@ -109,7 +109,7 @@ def status(transaction: Transaction, tokens: TokenSettings) -> dict[str, str]:
         return {"status": "ERROR", "database": "Not connected", "error": "The database cannot be reached"}
     if why is not None:
         return {**answer, "status": "ERROR", "keys": "Unreadable", "error": why}
-    return {**answer, "keys": "Unreadable in part" if _unreadable(live, tokens) else "Readable"}
+    return {**answer, "keys": "Unreadable in part"} if _unreadable(live, tokens) else answer
 
 
 def why_not_ready(reader: Reader, tokens: TokenSettings, now: datetime) -> str | None:

@@ -4,7 +4,7 @@ Every wait for it has an end (`broker/waits.py`), and every session is set and f
 (`broker/sessions.py`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -19,13 +19,14 @@ from sqlalchemy.orm import Session
 
 from broker import config
 from broker.clock import FollowedClock
+from broker.condition import Condition, Examination
 from broker.errors import ServiceUnavailable
-from broker.sessions import ask_the_time, own_sessions, reason
+from broker.schema import Schema
+from broker.sessions import ask_the_time, own_sessions
 from broker.waits import heed_deadlines, waits_end_after
 
 # Below the RPC deadline, so that the caller learns of it from us.
 TRANSACTION_SECONDS = 4.5
-STATUS_SECONDS = 2.0
 POOL_WAIT_SECONDS = 3
 CONNECT_SECONDS = 3
 STATEMENT_MILLISECONDS = 4000
@@ -100,13 +101,16 @@ class Transaction:
     `with transaction.reading() as reader:` is for queries alone: each sees what is committed when it begins,
     as in any transaction of ours, and the two round trips that begin and end one are spared.
 
-    A database that cannot be reached, is too busy, or keeps a block waiting for more than `seconds` in all is
-    ServiceUnavailable.
+    A database that cannot be reached, takes no writes, is too busy, is not migrated, or keeps a block waiting
+    for more than `seconds` in all is ServiceUnavailable, and `condition` is told why.
     """
 
-    def __init__(self, bind: Engine, seconds: float = TRANSACTION_SECONDS) -> None:
+    def __init__(
+        self, bind: Engine, seconds: float = TRANSACTION_SECONDS, condition: Condition | None = None
+    ) -> None:
         self._bind = bind
         self._seconds = seconds
+        self.condition = condition or Condition(bind)
         self._clock = _clock_of(bind)
 
     def now(self) -> datetime:
@@ -142,33 +146,39 @@ class Transaction:
 
     @contextmanager
     def _bounded(self) -> Iterator[None]:
+        self.condition.admit()
         try:
             with waits_end_after(self._seconds):
                 yield
-        except exc.TimeoutError as error:
-            raise ServiceUnavailable from error
-        except exc.DBAPIError as error:
-            if error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError):
+        except (exc.TimeoutError, exc.DBAPIError) as error:
+            if self.condition.failed(error):
                 raise ServiceUnavailable from error
             raise
 
 
 def status(transaction: Transaction) -> dict[str, str]:
-    """Whether the database answers: `{"status", "database"}` and `error` where it does not."""
-    try:
-        with waits_end_after(STATUS_SECONDS), transaction.reading() as reader:
-            reader.execute(text("SELECT 1"))
-    except ServiceUnavailable as error:
-        why = reason(error.__cause__) or "The database cannot be reached"
-        return {"status": "ERROR", "database": "Not connected", "error": why}
+    """Whether the database serves: `{"status", "database"}` and `error` where it does not.
+
+    As of some moments ago: however often it is asked, the database is asked seldom.
+    """
+    if (trouble := transaction.condition.look()) is not None:
+        return {"status": "ERROR", "database": "Not connected", "error": trouble.sentence}
     return {"status": "OK", "database": "Connected"}
 
 
 class Database(DependencyProvider):
-    """Injects the Transaction of the database that the setting `url_setting` names."""
+    """Injects the Transaction of the database that the setting `url_setting` names.
 
-    def __init__(self, url_setting: str) -> None:
+    Where it serves alone with some `schema`, it waits for that, and says so. `examinations`: what else in it
+    has to be so for the service to be ready.
+    """
+
+    def __init__(
+        self, url_setting: str, schema: Schema | None = None, examinations: Sequence[Examination] = ()
+    ) -> None:
         self.url_setting = url_setting
+        self.schema = schema
+        self.examinations = examinations
         self.engine: Engine | None = None
         self.transaction: Transaction | None = None
 
@@ -178,8 +188,17 @@ class Database(DependencyProvider):
 
     def setup(self) -> None:
         settings = config.settings(self.container.config)
-        self.engine = engine(getattr(settings, self.url_setting), settings.DATABASE_POOL_SIZE)
-        self.transaction = Transaction(self.engine)
+        url = getattr(settings, self.url_setting)
+        self.engine = engine(url, settings.DATABASE_POOL_SIZE)
+        # Looked at over a connection of its own: that the others are busy is no trouble of the database's.
+        self.condition = Condition(
+            engine(url, 1), self.container.service_name, self.schema, self.examinations
+        )
+        self.condition.when_renewed(self.engine.dispose)
+        self.transaction = Transaction(self.engine, condition=self.condition)
+
+    def start(self) -> None:
+        self.container.spawn_managed_thread(self.condition.watch, identifier="condition of the database")
 
     def stop(self) -> None:
         if self.engine is not None:

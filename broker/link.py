@@ -99,6 +99,12 @@ class Link(SharedExtension):
         """Whether the broker is connected and takes what we publish."""
         return self._channel is not None and not self._blocked
 
+    def why_not_open(self) -> str | None:
+        """A sentence, where it is not open."""
+        if self._blocked:
+            return "The broker takes nothing for now"
+        return None if self.is_open else "The broker is not connected"
+
     @property
     def trouble(self) -> str | None:
         """A sentence on what at the broker keeps us from our work and needs somebody's hand; or None."""

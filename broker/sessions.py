@@ -14,32 +14,16 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, event, exc
+from sqlalchemy import Engine, event
 
 from broker.clock import FollowedClock, steady
+from broker.outages import SharedSession
 from broker.waits import Overdue, waits_end_after
 
 CHECKED_FOR_SECONDS = 60.0
 TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 ROUNDS = 3  # others may use the pool meanwhile, and get in between
 SPARE_SECONDS = 1.0  # for the pooler to find a session for that
-
-
-class SharedSession(psycopg2.OperationalError):
-    """A pooler gives our session to others between two transactions."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a pooler in front of the database gives its sessions to others between two transactions: "
-            "session pooling is needed (PgBouncer: pool_mode = session)"
-        )
-
-
-def reason(error: BaseException | None) -> str | None:
-    """What to tell people who can do something about it, where `error` comes of a shared session."""
-    if isinstance(error, exc.DBAPIError) and isinstance(error.orig, SharedSession):
-        return str(error.orig)
-    return None
 
 
 def own_sessions(engine: Engine, clock: FollowedClock | None = None, **settings: object) -> None:

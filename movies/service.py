@@ -8,12 +8,13 @@ from broker import database, dead_letter_methods, history, history_table, outbox
 from broker.arguments import checked
 from broker.consumer import event_handler
 from broker.database import Database
-from broker.errors import ServiceUnavailable
+from broker.errors import PlatformError, ServiceUnavailable
 from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.schema import Schema
 from broker.speakers import SpeakerProvider
 from broker.timer import timer
 from broker.validation import Fields, Id, Key, parse
@@ -25,6 +26,7 @@ from movies.providers import Cache
 from movies.storage.paging import signer
 
 Answer = TypeVar("Answer")
+KEYING_SECONDS = 10  # that a film of the release before is not found by its title
 
 
 class MoviesService(dead_letter_methods.DeadLetterMethods):
@@ -40,8 +42,8 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
 
     name = "movies"
 
-    transaction = Database("MOVIES_DATABASE_URL")
-    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer)
+    transaction = Database("MOVIES_DATABASE_URL", Schema("movies"))
+    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer, schema=Schema("movies"))
     accounts = AccountProvider()
     cache = Cache()
     writes = Writes()
@@ -233,7 +235,9 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`: why it cannot
+        serve, as of some moments ago.
+        """
         return self.history.status(database.status(self.transaction))
 
     @rpc
@@ -261,9 +265,13 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
         with suppress(ServiceUnavailable):
             reviews.mend_popularity(self.transaction, self.cache)
 
-    @timer(interval=3600)
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_old_keys(self) -> None:
         self.writes.forget_old(self.transaction)
+
+    @timer(interval=KEYING_SECONDS, expected_exceptions=PlatformError)
+    def key_films(self) -> None:
+        movies.key_films(self.transaction, self.cache)
 
     def _who(self, actor: commands.ActorFields) -> Actor:
         """Who writes. Raises ServiceUnavailable where the data do not go with auth's."""

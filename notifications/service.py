@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -14,6 +15,7 @@ from broker import config
 from broker.doors import files
 from broker.errors import PlatformError
 from broker.history import History
+from broker.readiness import LOOK_SECONDS, Check, Trouble, TroubleLog, troubles
 from broker.rpc_client import bounded_connection
 from broker.tokens import Confirmation, Identity
 from notifications import handlers, presence
@@ -120,6 +122,13 @@ class Notifier:
             changed=lambda hears: hand_over(self._hearing_changed, hears),
         )
         self._endings = Endings(self._server, self._clients, self._tokens)
+        # What keeps it from being ready, asked in this order.
+        self._checks: list[Check] = [
+            lambda: "The notifier is stopping" if self._stopping else None,
+            lambda: self._feed.trouble,
+            self._why_not_hearing,
+            self._tokens.why_not_ready,
+        ]
         self._open_entrances()
         self._runner = await self._listen()
         self._pushing = asyncio.gather(deliveries.run(), self._histories.keep_looking())
@@ -128,16 +137,23 @@ class Notifier:
         self._peers.start()
         self._presence.start()
         self._endings.start()
+        self._telling = asyncio.create_task(self._tell_of_troubles())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await self._hearing.wait()
                 await self._caught_up.wait()
 
+    def leave(self) -> None:
+        """Say that it is stopping, and serve as before: `stop` does the rest, DRAIN_SECONDS later."""
+        if not self._stopping:
+            self._stopping, self._left_at = True, time.monotonic()
+
     async def stop(self) -> None:
-        """Stop listening and hearing, close every socket, and end the threads."""
-        self._stopping = True
+        """Leave; then stop listening and hearing, close every socket, and end the threads."""
+        self.leave()
         if self._runner is None:
             return
+        await asyncio.sleep(self._left_at + self._settings.DRAIN_SECONDS - time.monotonic())
         # First of all: a client whose socket is closed connects again at once, and must not come back here.
         self._door.close()
         self._feed.stop()
@@ -155,6 +171,7 @@ class Notifier:
                 _log.warning("a thread is still waiting for the broker")
                 break
             await asyncio.sleep(0.02)
+        self._telling.cancel()
         self._pushing.cancel()
         with suppress(asyncio.CancelledError):
             await self._pushing
@@ -186,17 +203,27 @@ class Notifier:
         return web.json_response({"status": "OK"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if self._stopping:
-            return web.json_response({"message": "The notifier is stopping"}, status=503)
-        if self._feed.trouble:
-            return web.json_response({"message": self._feed.trouble}, status=503)
-        if not self._hearing.is_set():
-            return web.json_response({"message": "The broker is not connected"}, status=503)
-        if not self._caught_up.is_set():
-            return web.json_response({"message": "What the rooms were told is still being read"}, status=503)
-        if why_not := self._tokens.why_not_ready():
-            return web.json_response({"message": why_not}, status=503)
+        if (trouble := self._trouble()) is not None:
+            return web.json_response({"message": trouble.sentence}, status=503)
         return web.json_response({"status": "OK"})
+
+    def _trouble(self) -> Trouble | None:
+        """Why it is not ready. Asks nobody: it is all known."""
+        return next(troubles(self._checks), None)
+
+    async def _tell_of_troubles(self) -> None:
+        said = TroubleLog(_log, "the notifier")
+        started = time.monotonic()
+        while self._trouble() is not None and time.monotonic() - started < START_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)  # a start takes its time, and is no trouble
+        while not self._stopping:
+            said.tell(self._trouble())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _why_not_hearing(self) -> str | None:
+        if not self._hearing.is_set():
+            return "The broker is not connected"
+        return None if self._caught_up.is_set() else "What the rooms were told is still being read"
 
     def _open_entrances(self) -> None:
         self._server.on("connect", self._connect)

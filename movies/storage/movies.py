@@ -21,7 +21,8 @@ from movies.storage.tables import MOVIE_STATS, MOVIES, REVIEWS
 MOST_MISJUDGED = 200  # that are looked for at once
 
 # All that the keys are made from is shown, and none of the keys.
-_SHOWN = [column for column in MOVIES.c if column.name not in keys(**dict.fromkeys(SOURCES, ""))]
+_NOT_SHOWN = (*keys(**dict.fromkeys(SOURCES, "")), "keyed_at")
+_SHOWN = [column for column in MOVIES.c if column.name not in _NOT_SHOWN]
 
 
 def shown() -> Select[Any]:
@@ -170,4 +171,4 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     found_by: dict[str, Any] = keys(**{name: fields[name] for name in SOURCES})
     for name in LEXEMES:
         found_by[name] = func.array_to_tsvector(cast(found_by[name], ARRAY(Text)))
-    return columns | found_by
+    return columns | found_by | {"keyed_at": func.clock_timestamp()}

@@ -46,6 +46,7 @@ MOVIES = Table(
     Column("all_words", TSVECTOR),  # and of the description
     Column("slips", ARRAY(BigInteger)),
     Column("spelling", Text),
+    Column("keyed_at", Moment),  # null where the release before has written since; see storage.keying
 )
 
 # What this installation keeps for itself: one row.

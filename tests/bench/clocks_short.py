@@ -26,7 +26,7 @@ def deployment(servers: ServerUrls, tmp_path: Path) -> Iterator[FullDeployment]:
 
 
 def test_parts_whose_clocks_differ_refuse_nothing(deployment: FullDeployment) -> None:
-    """The whole table: `python -m tests.bench.clocks`."""
+    """The whole table: `python -m tests.bench.clocks`; this: `pytest tests/bench/clocks_short.py`."""
     gateway = deployment.gateways[0]
     people = [sign_up(gateway) for _ in range(5)]
     movie = people[0].api.create_movie()
