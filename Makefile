@@ -10,7 +10,7 @@ HOLDING = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-si
 export CONFIG PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run shell migrate sample check format test test-unit test-integration test-contract chaos lock clean
+.PHONY: help setup setup-dev run settings shell migrate change-secret sample check format test test-unit test-integration test-contract chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,12 +30,18 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 run: setup ## start everything in one process, with nothing else installed
 	@exec $(HOLDING) $(BIN)/python standalone.py --config "$$CONFIG"
 
+settings: setup ## every setting, its value, where that came from, and what it means
+	@exec $(BIN)/python -m broker.config --config "$$CONFIG"
+
 shell: setup ## a Python shell that reaches every service of the running platform
 	@exec $(BIN)/python -m broker.shell --config "$$CONFIG"
 
 migrate: setup ## bring both databases up to date
 	@$(BIN)/python -m alembic -n auth upgrade head
 	@$(BIN)/python -m alembic -n movies upgrade head
+
+change-secret: setup ## encrypt the signing keys with another SIGNING_KEY_SECRET; asks for the old and the new one
+	@$(BIN)/python -m auth.secret --config "$$CONFIG"
 
 sample: setup ## load the sample catalogue where there are no movies yet
 	@$(BIN)/python -m movies.sample --config "$$CONFIG"
@@ -47,7 +53,8 @@ check: setup-dev ## format, lint, types, layers, compose files
 	$(BIN)/lint-imports
 	./tests/check_compose.sh
 
-format: setup-dev ## format the code, and mend what the linter can
+format: setup-dev ## format the code, mend what the linter can, and bring up to date what is made of the settings
+	$(BIN)/python -m broker.config --write
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 

@@ -21,13 +21,11 @@ with warnings.catch_warnings():
 
 import argparse
 import gc
-import logging.config
+import logging
 import shlex
-import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +36,7 @@ from eventlet.event import Event
 from broker import config as configuration
 from broker import memory, streams
 from broker.config import ConfigurationError, Settings
-from broker.doors import files
+from broker.doors import files, listening
 from broker.interruption import Work
 
 DATABASES = {"AUTH_DATABASE_URL": "auth", "MOVIES_DATABASE_URL": "movies"}
@@ -51,8 +49,8 @@ LOADING_SECONDS = 60  # the sample catalogue, on a slow machine
 
 BANNER = """
 The movie review platform is up.
-  REST    http://{gateway}/api/movies
-  rooms   ws://{notifier}  (Socket.IO)
+  REST    {gateway}/api/movies
+  rooms   {notifier}  (Socket.IO)
   data    {data}
   admin   register an account, then: {python} standalone.py set-role USERNAME admin
   shell   make shell
@@ -65,15 +63,15 @@ def main() -> int:
     streams.secure()
     arguments = _arguments()
     try:
-        config = configuration.read(arguments.config)
+        setting_a_role = arguments.command == SET_ROLE
+        config = configuration.read(arguments.config, one_process=not setting_a_role)
         settings = configuration.settings(config)
-        if arguments.command == SET_ROLE:
+        if setting_a_role:
             role = partial(_set_role, settings, arguments.username, arguments.role)
             return Work(lambda _: role(), INTERRUPTED).run()
         return Work(partial(_run, config, settings), STOPPED).run()
     except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return configuration.refuse(error)
     finally:
         streams.finish()
 
@@ -100,7 +98,8 @@ def _run(config: Mapping[str, Any], settings: Settings, work: Work) -> int:
     with ExitStack() as stack:
         stack.enter_context(alone_on(Path(settings.DATA_FOLDER)))
         for name in ("GATEWAY", "NOTIFIER"):
-            _check_port(settings, name)
+            host, port = getattr(settings, f"{name}_HOST"), getattr(settings, f"{name}_PORT")
+            listening.bound(name, host, port).close()
         urls = _database_urls(stack, settings, work)
         embedded = {**config, **urls, files.DOORS: 2, configuration.ONE_PROCESS: True}
         if settings.in_memory:
@@ -120,7 +119,8 @@ def _set_role(settings: Settings, username: str, role: str) -> int:
     with ExitStack() as stack:
         url = _database_urls(stack, settings)["AUTH_DATABASE_URL"]
         try:
-            handlers.set_role(Transaction(engine(url, 1)), username, role, Write(datetime.now(UTC)))
+            transaction = Transaction(engine(url, 1))
+            handlers.set_role(transaction, username, role, Write(transaction.now()))
         except PlatformError as error:
             print(error, file=sys.stderr)
             return 2
@@ -167,21 +167,9 @@ def _supervise(server: Any, platform: Work) -> None:
         platform.end(1)
 
 
-def _check_port(settings: Settings, name: str) -> None:
-    host, port = getattr(settings, f"{name}_HOST"), getattr(settings, f"{name}_PORT")
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigurationError(
-                f"{name}_PORT {port} on {host}: {error.strerror}; set {name}_PORT to another"
-            ) from error
-
-
 def _serve(config: dict[str, Any], settings: Settings, work: Work) -> int:
     """Migrate, load the sample into an empty catalogue, run every part until the work is ended."""
-    logging.config.dictConfig(config["LOGGING"])
+    configuration.set_up_logging(config)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     _try_to_prepare(config)
 
@@ -193,8 +181,8 @@ def _serve(config: dict[str, Any], settings: Settings, work: Work) -> int:
         gc.freeze()
         streams.say(
             BANNER.format(
-                gateway=f"{settings.GATEWAY_HOST}:{settings.GATEWAY_PORT}",
-                notifier=f"{settings.NOTIFIER_HOST}:{settings.NOTIFIER_PORT}",
+                gateway=listening.url(settings.GATEWAY_HOST, settings.GATEWAY_PORT),
+                notifier=listening.url(settings.NOTIFIER_HOST, settings.NOTIFIER_PORT, "ws"),
                 data=Path(settings.DATA_FOLDER).resolve(),
                 python=shlex.quote(os.path.relpath(sys.executable)),
             )
@@ -233,7 +221,8 @@ def _prepare_databases(config: Mapping[str, Any]) -> None:
         alembic.attributes["url"] = config[setting]
         command.upgrade(alembic, "head")
     movies = engine(config["MOVIES_DATABASE_URL"], 1)
-    sample.load(Transaction(movies, LOADING_SECONDS), datetime.now(UTC))
+    transaction = Transaction(movies, LOADING_SECONDS)
+    sample.load(transaction, transaction.now())
     movies.dispose()
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from auth import commands, domain, keying, names, storage, verification
+from auth import commands, domain, keying, names, signing, storage
 from auth.domain import PasswordHasher, TokenSettings
 from broker import outbox, text
 from broker.clock import iso
@@ -78,7 +78,7 @@ def login(
             raise KeyReused
         if earlier and not storage.is_live(session, begun["session"], write.now):
             begun = _begin_session_again(session, user, tokens, write)
-        key = verification.signing_key(session, tokens, write.now)
+        key = signing.key(session, tokens, write.now)
     # Not kept anywhere: a repetition gets it signed again, and EdDSA signs the same in the same way.
     issued_at = datetime.fromtimestamp(begun["issued_at"], UTC)
     token = domain.access_token(key, tokens, user.id, user.username, begun["session"], issued_at)

@@ -63,7 +63,12 @@ def key(session: Session, accounts: Sequence[Row[Any]], now: datetime) -> Iterat
 
 def _rename(session: Session, user_id: int, username: str, now: datetime) -> None:
     """The same name in other bytes: the keys stay."""
-    values = {"username": username, "version": USERS.c.version + 1, "renamed_at": now, "updated_at": now}
+    values = {
+        "username": username,
+        "version": USERS.c.version + 1,
+        "renamed_at": now,
+        "updated_at": func.greatest(USERS.c.created_at, now),
+    }
     user = session.execute(update(USERS).where(USERS.c.id == user_id).values(values).returning(USERS)).one()
     reference = UserReference(id=user.id, username=user.username)
     outbox.record(session, UserUpdated(version=user.version, user=reference, role=user.role), now)

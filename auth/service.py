@@ -1,18 +1,18 @@
 """Auth's entry points."""
 
+from contextlib import suppress
 from typing import Any
 
-from nameko.timer import timer
-
-from auth import commands, domain, handlers, verification
+from auth import commands, domain, handlers, signing, verification
 from auth.providers import Passwords, Tokens
-from broker import database, dead_letter_methods, outbox
+from broker import dead_letter_methods, outbox
 from broker.arguments import checked
-from broker.clock import Clock
 from broker.database import Database
+from broker.errors import ServiceUnavailable
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.timer import timer
 from broker.validation import Fields, Id, Key, Plain, parse
 
 
@@ -30,7 +30,6 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     passwords = Passwords()
     tokens = Tokens()
     writes = Writes()
-    now = Clock()
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     @checked
@@ -132,22 +131,22 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         Tokens that the old key signed stay good until they expire.
         """
         write = self.writes.asked(idempotency_key, None)
-        return verification.rotate_keys(self.transaction, self.tokens, write)
+        return signing.rotate(self.transaction, self.tokens, write)
 
     @rpc
     def public_keys(self) -> list[dict[str, Any]]:
         """The public keys that verify access tokens, as JSON Web Keys."""
-        return verification.public_keys(self.transaction, self.tokens, self.now())
+        return verification.public_keys(self.transaction, self.tokens, self.transaction.now())
 
     @rpc
     def verification(self) -> dict[str, Any]:
         """All that it takes to check access tokens.
 
         `{"keys": [JSON Web Key], "revoked": [{"session", "expires_at" (seconds since 1970)}],
-        "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}]}`: those whose tokens
-        may bear an older name.
+        "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}], "now" (seconds since
+        1970)}`: those whose tokens may bear an older name, and the clock that tokens are judged by.
         """
-        return verification.verification(self.transaction, self.tokens, self.now())
+        return verification.verification(self.transaction, self.tokens, self.transaction.now())
 
     @rpc
     def confirm(self, users: list[int], sessions: list[str]) -> dict[str, Any]:
@@ -158,26 +157,33 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         Invalid.
         """
         asked = parse(commands.Confirm, {"users": users, "sessions": sessions})
-        return verification.confirm(self.transaction, asked, self.now())
+        return verification.confirm(self.transaction, asked, self.transaction.now())
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
-        return database.status(self.transaction)
+        """`{"status": "OK", "database": "Connected", "keys": "Readable"}`, or `ERROR`, `Not connected` and
+        `error`. `keys` is "Unreadable in part" where SIGNING_KEY_SECRET does not open all of them.
+        """
+        return signing.status(self.transaction, self.tokens)
 
     @rpc
     def outbox(self) -> dict[str, Any]:
         """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
         with self.transaction() as session:
-            return outbox.backlog(session, self.now())
+            return outbox.backlog(session, self.transaction.now())
+
+    @timer(interval=600, eager=True)
+    def settle_signing_keys(self) -> None:
+        with suppress(ServiceUnavailable):
+            signing.settle(self.transaction, self.tokens, self.transaction.now())
 
     @timer(interval=3600)
     def forget_expired_sessions(self) -> None:
-        handlers.forget_expired_sessions(self.transaction, self.now())
+        handlers.forget_expired_sessions(self.transaction, self.transaction.now())
 
     @timer(interval=3600)
     def key_accounts(self) -> None:
-        handlers.key_accounts(self.transaction, self.now())
+        handlers.key_accounts(self.transaction, self.transaction.now())
 
     @timer(interval=3600)
     def forget_old_keys(self) -> None:

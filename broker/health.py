@@ -1,6 +1,7 @@
 """`python -m broker.health auth`: whether the service answers, for a container's health check.
 
-It asks the service's `status` RPC, prints one line, and exits 0 for a service that is well and 1 otherwise.
+It asks the service's `status` RPC, prints one line, and exits 0 for a service that is well and 1 otherwise;
+2 where the settings are wrong, with a line for each fault.
 
 Where several replicas run, RabbitMQ hands the question to any of them, so this shows that the service
 answers and not that this container does. A replica whose process ended is seen by Docker, which starts it
@@ -23,13 +24,12 @@ from broker.rpc_client import call, open_connection
 Verdict = tuple[bool, str]
 
 
-def ask(service: str, settings_file: Path, seconds: float) -> Verdict:
+def ask(service: str, settings: config.Settings, seconds: float) -> Verdict:
     """Whether `service` (`"auth"`, `"movies"`) is well, and a few words that say so or why not."""
     try:
-        settings = config.of_a_part(config.read(settings_file), "AMQP_URI")
         with open_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS) as connection:
             status = call(connection, f"{service}.status", seconds=seconds)
-    except (config.ConfigurationError, PlatformError) as error:
+    except PlatformError as error:
         return False, str(error)
     except Exception as error:
         # A URL that is none, a service that has no such method: a line too, without what a URL may hold.
@@ -53,7 +53,7 @@ def within(seconds: float, check: Callable[[], Verdict]) -> Verdict:
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m broker.health",
-        description="Ask a service whether it is well. Exits 0 if it is, 1 if not.",
+        description="Ask a service whether it is well. Exits 0 if it is, 1 if not, 2 for wrong settings.",
     )
     parser.add_argument("service", choices=("auth", "movies"))
     parser.add_argument(
@@ -66,7 +66,11 @@ def main() -> int:
         "--timeout", type=float, default=4.0, help="seconds to wait for the answer (%(default)g)"
     )
     options = parser.parse_args()
-    healthy, line = within(options.timeout, lambda: ask(options.service, options.config, options.timeout))
+    try:
+        settings = config.settings(config.read(options.config, "AMQP_URI"))
+    except config.ConfigurationError as error:
+        return config.refuse(error, options.service)
+    healthy, line = within(options.timeout, lambda: ask(options.service, settings, options.timeout))
     print(f"{options.service}: {line}")
     return 0 if healthy else 1
 

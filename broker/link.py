@@ -28,6 +28,7 @@ from broker import config
 from broker.answers import ReadElsewhere, Unanswered
 from broker.reading import unreadable
 from broker.rpc_client import bounded_connection
+from broker.signals import wake_for_signals
 from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from broker.wire import Wire
 
@@ -38,7 +39,6 @@ OPEN_SECONDS = 5.0  # to connect, and to declare and consume what there is
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0)  # seconds before each new attempt; the last one for all that follow
 LOOK_PAUSE_SECONDS = 0.1  # before the broker's queues are looked at because something is missing
 CLOSE_SECONDS = 2.0  # a polite goodbye, what is still to be written before it
-DEFAULT_HEARTBEAT = 10.0
 JSON_PROPERTIES = {"content_type": "application/json", "content_encoding": "utf-8"}
 
 
@@ -178,6 +178,7 @@ class Link(SharedExtension):
     def start(self) -> None:
         """Returns when the link is open for the first time: what is announced from then on will be heard."""
         if self._thread is None:
+            wake_for_signals()
             self._thread = self.container.spawn_managed_thread(self._run, identifier="link to the broker")
         self._first_opening.wait()
 
@@ -201,8 +202,7 @@ class Link(SharedExtension):
 
     def _connection(self) -> kombu.Connection:
         settings = config.settings(self.container.config)
-        heartbeat = float(self.container.config.get("HEARTBEAT") or DEFAULT_HEARTBEAT)
-        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, int(heartbeat))
+        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, settings.HEARTBEAT)
 
     def _run(self) -> None:
         failures = 0
@@ -345,8 +345,14 @@ class Link(SharedExtension):
                 worker.kill()
 
     def _read(self, connection: kombu.Connection) -> None:
-        while True:
-            connection.drain_events()
+        if not self.speaks_amqp:
+            while True:
+                connection.drain_events()
+        # kombu and py-amqp connect anew where one that is closed is read from.
+        driver = connection.connection
+        while driver.connected:
+            driver.blocking_read()
+        raise LinkDown
 
     def _write(self, _connection: kombu.Connection) -> None:
         outgoing, wire = self._outgoing, self._wire

@@ -29,8 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         way, settings, raw = _find(options.config, options.broker)
         way.check()
     except ConfigurationError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return config.refuse(error)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # eventlet announces its retirement
         from nameko.cli.shell import ShellRunner

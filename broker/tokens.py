@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from broker.clock import FollowedClock, steady
 from broker.errors import ServiceUnavailable, Unauthenticated
 from broker.validation import MAX_ID
 
@@ -25,12 +26,18 @@ ISSUER = "movie-review-platform"
 AUDIENCE = "movie-review-platform"
 # RFC 9068: an access token says so, so that no other kind of token can be taken for one.
 TOKEN_TYPE = "at+jwt"  # noqa: S105
-# How far the clock of whoever signed may be ahead of ours.
+# How far the clock of whoever signed may be from the one that tokens are judged by. That is the one of auth's
+# database, which every reading tells; where it does not (auth of the release before), this machine's own.
 LEEWAY_SECONDS = 60
+# Until so long after a session's end it is among those revoked: a machine's own clock may be behind.
+KEPT_REVOKED_SECONDS = 2 * LEEWAY_SECONDS
 # What TOKEN_LIFETIME may be, at most.
 MOST_LIFETIME_SECONDS = 86400 * 365
 # The age of a reading when it is loaded, at the most: the wait for an answer, with room to spare.
 READING_SECONDS = 30.0
+
+# It would take the clock of this machine.
+NOT_BY_PYJWT = ("verify_aud", "verify_iat", "verify_exp", "verify_nbf")
 
 Ending = Literal["expired", "revoked"]
 Moment = Annotated[int, Field(ge=0, le=2**53)]  # in seconds since 1970, UTC
@@ -73,6 +80,7 @@ class Reading(_Said):
     revoked: list[Any]
     staff: list[Any]
     renamed: list[Any] = []  # auth of the release before does not say
+    now: Annotated[float, Field(ge=0, le=2**53)] | None = None  # nor this
 
 
 class Account(_Said):
@@ -115,6 +123,7 @@ class _Claims(_Said):
     name: Word
     iat: Moment
     exp: Moment
+    nbf: Moment = 0
 
 
 class ReadingAllowance:
@@ -154,7 +163,12 @@ class TokenVerifier:
         self._names: dict[int, Renamed] = {}
         self._followed: dict[int, tuple[str, float]] = {}
         self._followed_names: dict[int, tuple[Renamed, float]] = {}
+        self._clock = FollowedClock()
         self.loaded = False
+
+    def now(self) -> float:
+        """Seconds since 1970, UTC, by the clock that tokens are judged by."""
+        return self._clock.time()
 
     def load(self, verification: Mapping[str, Any]) -> None:
         """Take in a reading of auth's `verification()`.
@@ -166,8 +180,14 @@ class TokenVerifier:
         """
         reading = Reading.model_validate(verification)
         keys = _public_keys(reading.keys)
-        now = time.time()
-        revoked = {session: expires for session, expires in self._revoked.items() if expires > now}
+        if reading.now is not None:
+            self._clock.hear(reading.now, steady(), steady())
+        now = self.now()
+        revoked = {
+            session: expires
+            for session, expires in self._revoked.items()
+            if expires + KEPT_REVOKED_SECONDS > now
+        }
         revoked.update(_revocations(reading.revoked, int(now) + MOST_LIFETIME_SECONDS))
         self._keys = keys
         self._revoked = revoked
@@ -230,7 +250,7 @@ class TokenVerifier:
         """How a token checked earlier has ended; None while it would still be accepted."""
         if identity.session in self._revoked:
             return "revoked"
-        return None if identity.expires_at > time.time() else "expired"
+        return "expired" if self._is_over(identity.expires_at) else None
 
     def verify(self, token: str) -> Identity:
         """Whom `token` speaks for.
@@ -255,8 +275,8 @@ class TokenVerifier:
     def _claims(self, token: str) -> _Claims:
         """What `token` says, if it is one of ours and holds now. Raises as `verify` catches it."""
         header = jwt.get_unverified_header(token)
-        # What it is for is judged below, by its type and ours alone.
-        options: Any = {"require": ["exp", "iat"], "verify_aud": False, "verify_iat": False}
+        # What it is for is judged below, by its type and ours alone; and its times, by auth's clock.
+        options: Any = {"require": ["exp", "iat"], **dict.fromkeys(NOT_BY_PYJWT, False)}
         said = jwt.decode(token, self._keys[header["kid"]], algorithms=[ALGORITHM], options=options)
         kind = header.get("typ")
         # The release before signed tokens without `aud`, of PyJWT's own type. They are good until they
@@ -266,11 +286,17 @@ class TokenVerifier:
         if kind != TOKEN_TYPE:
             raise ValueError("it is a token of another kind")
         claims = _Claims.model_validate(said)
-        if claims.iat > time.time() + LEEWAY_SECONDS:
+        if self._is_over(claims.exp):
+            raise jwt.ExpiredSignatureError
+        if max(claims.iat, claims.nbf) > self.now() + LEEWAY_SECONDS:
             raise ValueError("it is of the future")
         if not 0 < claims.exp - claims.iat <= MOST_LIFETIME_SECONDS or int(claims.sub) > MAX_ID:
             raise ValueError("its claims are out of bounds")
         return claims
+
+    def _is_over(self, expires_at: int) -> bool:
+        """To its very end it is good, and no longer: the clock is the one by which it was given out."""
+        return expires_at <= self.now()
 
 
 Said = TypeVar("Said", bound=_Said)

@@ -12,6 +12,7 @@ import eventlet
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD
 from aiohttp.web_protocol import RequestPayloadError
+from eventlet.event import Event
 from eventlet.hubs import get_hub
 from nameko.extensions import DependencyProvider, ProviderCollector, SharedExtension
 from werkzeug.routing import Map
@@ -92,7 +93,7 @@ class JsonServer(ProviderCollector, SharedExtension):
         if self._started:
             return  # every route's entrypoint starts it
         self._started = True
-        self._door.bind(self._settings.GATEWAY_HOST, self._settings.GATEWAY_PORT)
+        self._door.bind("GATEWAY", self._settings.GATEWAY_HOST, self._settings.GATEWAY_PORT)
         # Clients that find nobody here go elsewhere; after a 503 they would not. Without an end to it,
         # though, a gateway that cannot serve could not even be asked why.
         deadline = time.monotonic() + self._settings.GATEWAY_START_TIMEOUT
@@ -101,13 +102,20 @@ class JsonServer(ProviderCollector, SharedExtension):
         if self.stopping:
             return
         self._application = JsonApplication(self._url_map(), self._origins, self.throttles.count_read)
-        get_hub().loop.call_soon(self._listen)
+        listening: Event = Event()
+        get_hub().loop.call_soon(self._listen, listening)
+        listening.wait()
         self._listening = True
 
-    def _listen(self) -> None:
+    def _listen(self, listening: Event) -> None:
         loop = asyncio.get_running_loop()
         server = web.Server(self._answer, request_factory=Incoming, loop=loop)  # type: ignore[arg-type]
-        self._door.listen(server)
+        try:
+            self._door.listen(server)
+        except config.ConfigurationError as error:
+            listening.send_exception(error)
+        else:
+            listening.send()
 
     def reasons_not_to_serve(self) -> Iterator[str]:
         """Each one sentence for people; none where the gateway is ready."""

@@ -1,19 +1,19 @@
 """Movies' entry points."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
-
-from nameko.timer import timer
 
 from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
-from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
+from broker.errors import ServiceUnavailable
 from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.timer import timer
 from broker.validation import Fields, Id, Key, parse
 from movies import commands
 from movies.accounts import AccountProvider
@@ -41,7 +41,6 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     accounts = AccountProvider()
     cache = Cache()
     writes = Writes()
-    now = Clock()
 
     @rpc
     @checked
@@ -223,7 +222,7 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     def outbox(self) -> dict[str, Any]:
         """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
         with self.transaction() as session:
-            return outbox.backlog(session, self.now())
+            return outbox.backlog(session, self.transaction.now())
 
     @event_handler("auth", "user_updated")
     def handle_user_updated(self, event: Envelope) -> None:
@@ -232,6 +231,11 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     @event_handler("auth", "user_deleted")
     def handle_user_deleted(self, event: Envelope) -> None:
         people.forget(self.transaction, self.accounts, read(event, UserDeleted).user.id)
+
+    @timer(interval=300, eager=True)
+    def mend_popularity(self) -> None:
+        with suppress(ServiceUnavailable):
+            reviews.mend_popularity(self.transaction, self.cache)
 
     @timer(interval=3600)
     def forget_old_keys(self) -> None:

@@ -3,17 +3,15 @@
 import argparse
 import asyncio
 import gc
-import logging.config
-import os
+import logging
 import signal
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import uvloop
 
 from broker import config
+from broker.doors import listening
 from notifications.service import Notifier
 
 _log = logging.getLogger("notifications")
@@ -36,17 +34,16 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        settings = config.read(arguments.config)
-        typed = config.of_a_part(settings, "AMQP_URI")
+        settings = config.read(arguments.config, "AMQP_URI")
+        typed = config.settings(settings)
         notifier = Notifier(settings)
-        _set_up_logging(settings)
+        config.set_up_logging(settings)
         _collect_seldom()
         sys.setswitchinterval(SWITCH_SECONDS)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(notifier, f"http://{typed.NOTIFIER_HOST}:{typed.NOTIFIER_PORT}"))
+            runner.run(_run(notifier, listening.url(typed.NOTIFIER_HOST, typed.NOTIFIER_PORT)))
     except config.ConfigurationError as error:
-        print(f"notifications: {error}", file=sys.stderr)
-        return 2
+        return config.refuse(error, "notifications")
     return 0
 
 
@@ -62,10 +59,9 @@ async def _run(notifier: Notifier, url: str) -> None:
     else:
         try:
             await starting
-        except OSError as error:
+        except config.ConfigurationError:
             stopped.cancel()
-            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise config.ConfigurationError(f"cannot listen on {url} ({reason})") from error
+            raise
         _log.info("listening on %s", url)
     await stopped
     await notifier.stop()
@@ -80,14 +76,6 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 10, 10)
-
-
-def _set_up_logging(settings: Mapping[str, Any]) -> None:
-    if logging_settings := settings.get("LOGGING"):
-        try:
-            logging.config.dictConfig(logging_settings)
-        except (ValueError, TypeError, AttributeError, ImportError) as error:
-            raise config.ConfigurationError(f"setting LOGGING: {error}") from error
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ which must not wait while a review's signature cannot be checked.
 import asyncio
 import itertools
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -94,7 +93,7 @@ class Deliveries:
         if isinstance(heard, Turn):
             await self._turn(heard)
             return
-        past, now = self._to.history, time.time()
+        past, now = self._to.history, self._to.tokens.now()
         if heard.type == MARK:
             handlers.remember(heard, past, now)
         elif await self._is_movies(heard):
@@ -107,14 +106,14 @@ class Deliveries:
         """Whether movies has said this; notes what it has not. Raises ValueError for other data."""
         said = read(envelope, REVIEW_EVENTS[envelope.type][0])
         signatures = self._to.signatures
-        if handlers.is_stale(envelope, self._to.history.seconds, time.time()):
+        if handlers.is_stale(envelope, self._to.history.seconds, self._to.tokens.now()):
             self._dropped.note(envelope.type, f"{envelope.id} is older than what is kept")
             return False
         if not signatures.may_be_of_before(envelope):
             if await signatures.hold(envelope):
                 return True
         elif not self._caught_up.is_set():
-            handlers.remember_no_further(envelope, self._to.history, time.time())
+            handlers.remember_no_further(envelope, self._to.history, self._to.tokens.now())
             return False
         elif await signatures.is_so(said):
             return True

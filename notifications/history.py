@@ -5,6 +5,7 @@ whichever room. What a room told since then is replayed whole or not at all.
 """
 
 import asyncio
+import math
 import sys
 import time
 import uuid
@@ -49,7 +50,8 @@ class _Room:
 class History:
     """The last `most_per_room` events of each room, none older than `seconds`, `most_bytes` in all.
 
-    All of it is used on one event loop. `clock` tells seconds since 1970.
+    All of it is used on one event loop. `clock` tells seconds since 1970, or None while it is not known what
+    time it is: then nothing is forgotten for its age.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class History:
         most_per_room: int,
         seconds: float,
         most_bytes: int,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float | None] = time.time,
     ) -> None:
         # Held while an event is recorded and told to its rooms, and while a client that has been told all
         # that was before enters one: so it hears each event either by replay or live.
@@ -72,7 +74,8 @@ class History:
     def clear(self) -> None:
         """Forget everything; positions of before are unknown from now on."""
         self._forget()
-        self.add(uuid.uuid4().hex, self._clock())  # somewhere to begin
+        now = self._clock()
+        self.add(uuid.uuid4().hex, math.inf if now is None else now)  # somewhere to begin
 
     def _forget(self) -> None:
         self._events: OrderedDict[str, _Event] = OrderedDict()
@@ -146,9 +149,12 @@ class History:
 
     def _forget_the_old(self) -> None:
         """The newest event stays, if only as a position."""
-        oldest = self._clock() - self.seconds
+        now = self._clock()
+        oldest = -math.inf if now is None else now - self.seconds
         while len(self._events) > 1:
             event = next(iter(self._events.values()))
+            if now is not None:
+                event.at = min(event.at, now)  # what is of the future counts as now
             if event.at >= oldest and self._bytes <= self._most_bytes:
                 return
             del self._events[event.id]

@@ -105,6 +105,10 @@ class TokenKeeper:
             return "What auth says of sign-ins has not been read for too long"
         return None
 
+    def now(self) -> float | None:
+        """Seconds since 1970, by the clock that auth's readings tell; None until the first."""
+        return self._verifier.now() if self._verifier.loaded else None
+
     async def identify(self, token: str) -> Identity:
         """Whom `token` speaks for. A key not known yet may be new, so the state is read again for it.
 

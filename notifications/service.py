@@ -51,7 +51,7 @@ class Notifier:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """`settings` is what config.yaml says. Raises ConfigurationError."""
         self._settings = config.settings(settings)
-        self._connection = _connection(self._settings, settings.get("HEARTBEAT"))
+        self._connection = _connection(self._settings)
         self._server = socket_server(self._settings)
         # No heartbeat: while nobody says a word, nobody would send one.
         self._peers = Peers(self._connection.clone(heartbeat=0))
@@ -63,10 +63,12 @@ class Notifier:
         )
         self._alone = self._settings.in_memory
         self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
+        self._clock: Callable[[], float | None] = lambda: None
         self._history = History(
             self._settings.NOTIFIER_HISTORY_EVENTS,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
             HISTORY_BYTES,
+            clock=self._now,
         )
         self._use_cases: dict[str, UseCase] = {
             "join_notification": partial(
@@ -79,11 +81,15 @@ class Notifier:
         self._runner: web.AppRunner | None = None
         self._stopping = False
 
+    def _now(self) -> float | None:
+        """By the platform's clock; None while that is not known."""
+        return self._clock()
+
     async def start(self) -> None:
         """Listen, then hear the broker's events, those of the last hours first: returns when all of it works,
         or after START_SECONDS without a broker, which is then waited for in the background.
 
-        Raises OSError where it cannot listen; nothing is left running then.
+        Raises ConfigurationError where it cannot listen; nothing is left running then.
         """
         loop = asyncio.get_running_loop()
         hand_over = loop.call_soon_threadsafe
@@ -92,6 +98,7 @@ class Notifier:
         self._tokens = TokenKeeper(
             self._connection, self._settings.REVOCATION_REFRESH, hand_over, self._confirmed
         )
+        self._clock = self._tokens.now
         recipients = Recipients(
             rooms=self._rooms,
             history=self._history,
@@ -152,7 +159,7 @@ class Notifier:
         app = web.Application(middlewares=[in_one_form(self._door), self._let_nobody_in_too_early])
         app.add_routes([web.get("/health/live", self._live), web.get("/health/ready", self._ready)])
         self._server.attach(app)
-        self._door.bind(self._settings.NOTIFIER_HOST, self._settings.NOTIFIER_PORT)
+        self._door.bind("NOTIFIER", self._settings.NOTIFIER_HOST, self._settings.NOTIFIER_PORT)
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=CLOSE_SECONDS)
         await runner.setup()
         serve(self._door, runner)
@@ -269,15 +276,9 @@ def _failure(sentence: str, code: str) -> Answer:
     return {"error": sentence, "code": code}
 
 
-def _connection(settings: config.Settings, heartbeat: object) -> Any:
+def _connection(settings: config.Settings) -> Any:
     """The broker's connection, unopened. Raises ConfigurationError."""
     try:
-        seconds = int(float(str(heartbeat or 0)))
-    except ValueError as error:
-        raise config.ConfigurationError(
-            f"setting HEARTBEAT: must be seconds (it is {heartbeat!r})"
-        ) from error
-    try:
-        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, seconds)
+        return bounded_connection(settings.AMQP_URI, settings.TRANSPORT_OPTIONS, settings.HEARTBEAT)
     except Exception as error:  # kombu raises a different one for each way to be wrong
         raise config.ConfigurationError("setting AMQP_URI: is not the URL of a broker") from error

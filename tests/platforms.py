@@ -147,6 +147,7 @@ class FullDeployment:
             **CHEAP_PASSWORDS,
             **CROWDED_ADDRESS,
         }
+        self.of_part: dict[str, dict[str, str]] = {}  # what a process has in its environment, by its name
         self.processes: list[Process] = []
         self._gateway_ports = [free_port() for _ in range(gateways)]
         self._notifier_ports = [free_port() for _ in range(notifiers)]
@@ -193,7 +194,9 @@ class FullDeployment:
         return next(each for each in reversed(self.processes) if each.name == part)
 
     def start_process(self, name: str, command: list[str | Path], more: Mapping[str, str]) -> Process:
-        process = Process(name, command, {**self.environment, **more}, self.folder)
+        process = Process(
+            name, command, {**self.environment, **self.of_part.get(name, {}), **more}, self.folder
+        )
         others = [each for each in self.processes if each.name != name or each.is_running()]
         self.processes = [*others, process]
         return process

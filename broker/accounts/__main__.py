@@ -7,28 +7,29 @@ once, on standard error, and never kept: the definitions hold its salted hash.
 
 import argparse
 import json
-import os
 import shlex
 import sys
 from urllib.parse import urlsplit
 
+from broker import config
 from broker.accounts import definitions, permissions, ways
 from broker.accounts.definitions import Definitions
 
-DEFAULT_PORT = 5672
+PORTS = {"amqp": 5672, "amqps": 5671}
 
 
 def main() -> int:
     """The exit status: 0, or 2 where it was not done, with one line of why."""
     options = _parser().parse_args()
     try:
+        settings = config.settings(config.read(config.path_from_environment()))
         way = _way(options)
         if options.command == "permissions":
             print(json.dumps(definitions.permissions(permissions.services()), indent=2))
         elif options.command == "services":
-            _services(way)
+            _services(way, settings.AMQP_URI)
         elif options.command == "add":
-            _add(way, options.name)
+            _add(way, options.name, settings.AMQP_URI)
         elif way is None:
             raise ways.WayFailed(f"{options.command} asks the broker: say --rabbitmqctl or --management URL")
         elif options.command == "list":
@@ -36,6 +37,8 @@ def main() -> int:
         else:
             queues = ways.remove(way, permissions.check_name(options.name))
             print(f"{options.name} is gone, and so are {len(queues)} queues of its own")
+    except config.ConfigurationError as error:
+        return config.refuse(error, "broker.accounts")
     except (permissions.BadName, ways.WayFailed) as error:
         print(f"broker.accounts: {error}", file=sys.stderr)
         return 2
@@ -81,20 +84,20 @@ def _way(options: argparse.Namespace) -> ways.Way | None:
     return ways.Management(options.management) if options.management else None
 
 
-def _add(way: ways.Way | None, name: str) -> None:
+def _add(way: ways.Way | None, name: str, broker: str) -> None:
     account, password = permissions.integrator(name), definitions.new_password()
     again = way is not None and ways.is_there(way, name)
     _hand_in(way, definitions.of_integrator(account, password))
     said = "has a new password" if again else "reads both event exchanges, and owns"
-    _tell(f"{name} {said}{'' if again else f' the queues {name}.…'}\nAMQP_URI={_uri(name, password)}")
+    _tell(f"{name} {said}{'' if again else f' the queues {name}.…'}\nAMQP_URI={_uri(broker, name, password)}")
 
 
-def _services(way: ways.Way | None) -> None:
+def _services(way: ways.Way | None, broker: str) -> None:
     accounts = permissions.services()
     passwords = {each.name: definitions.new_password() for each in accounts}
     _hand_in(way, definitions.of_services(passwords, accounts))
     for name, password in passwords.items():
-        _tell(f"{name}: AMQP_URI={_uri(name, password)}")
+        _tell(f"{name}: AMQP_URI={_uri(broker, name, password)}")
 
 
 def _hand_in(way: ways.Way | None, made: Definitions) -> None:
@@ -108,10 +111,13 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _uri(name: str, password: str) -> str:
-    """Where AMQP_URI is, or on this machine."""
-    broker = urlsplit(os.environ.get("AMQP_URI", ""))
-    return f"amqp://{name}:{password}@{broker.hostname or 'localhost'}:{broker.port or DEFAULT_PORT}//"
+def _uri(broker: str, name: str, password: str) -> str:
+    """An account's, where the first of AMQP_URI is, or on this machine."""
+    parts = urlsplit(broker.partition(";")[0])
+    host = parts.hostname or "localhost"
+    host = f"[{host}]" if ":" in host else host
+    scheme = "amqps" if parts.scheme == "amqps" else "amqp"
+    return f"{scheme}://{name}:{password}@{host}:{parts.port or PORTS[scheme]}//"
 
 
 if __name__ == "__main__":

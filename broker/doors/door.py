@@ -10,6 +10,8 @@ from typing import Any
 
 from aiohttp import web
 
+from broker.doors import listening
+from broker.doors.clients import client_address
 from broker.doors.connection import Connection
 from broker.doors.origins import Origins
 from broker.doors.refusals import Refusal
@@ -67,27 +69,21 @@ class Door:
         self._said_at = -SAY_AGAIN_SECONDS
         self._tasks: set[Any] = set()
 
-    def bind(self, host: str, port: int) -> None:
-        """Take the port. Raises OSError. Whoever connects is not heard before `listen`."""
-        # The class that asyncio has: where eventlet has patched this process, the socket module's waits.
-        plain = vars(asyncio.base_events)["socket"]
-        family = plain.AF_INET6 if ":" in host else plain.AF_INET
-        self._socket = plain.socket(family, plain.SOCK_STREAM)
-        # What is left of a predecessor's connections does not keep the port from us. Two cannot listen on
-        # it at once all the same.
-        self._socket.setsockopt(plain.SOL_SOCKET, plain.SO_REUSEADDR, 1)
-        try:
-            self._socket.bind((host, port))
-        except OSError:
-            self._socket.close()
-            raise
-        self._socket.setblocking(False)
+    def bind(self, name: str, host: str, port: int) -> None:
+        """Take the port. Whoever connects is not heard before `listen`. Raises ConfigurationError, which
+        names the settings by what they begin with.
+        """
+        self._name = name
+        self._socket = listening.bound(name, host, port)
 
     def listen(self, server: web.Server) -> None:
-        """Let clients in; `server` is asked for the answers. The event loop must be running."""
+        """Let clients in; `server` is asked for the answers. The event loop must be running.
+
+        Raises ConfigurationError.
+        """
         self._server = server
         self._loop = asyncio.get_running_loop()
-        self._socket.listen(BACKLOG)
+        listening.listen(self._name, self._socket, BACKLOG)
         self._loop.add_reader(self._socket.fileno(), self._accept)
         self._loop.call_later(LOOK_SECONDS, self._look)
 
@@ -154,14 +150,15 @@ class Door:
 
     def _admit(self, accepted: Any, address: str) -> None:
         refusal = None
-        if not self.shares.admits(address):
+        client = client_address(address, "", 0)
+        if not self.shares.admits(client):
             if len(self._refused) >= MOST_REFUSALS:
                 accepted.close()
                 return
             refusal = Refusal(503)
         connection = Connection(self, self._server, address, refusal)
         if refusal is None:
-            self.shares.enter(connection, address)
+            self.shares.enter(connection, client)
         else:
             self._refused.add(connection)
         opening = self._loop.create_task(self._open(connection, accepted))

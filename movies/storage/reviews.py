@@ -8,8 +8,10 @@ from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from broker.clock import AHEAD
 from broker.database import Reader
 from broker.tokens import Account
+from movies import domain
 from movies.commands import Page, ReviewPage
 from movies.domain import Actor
 from movies.storage.paging import Sort, page
@@ -42,7 +44,11 @@ def add(
 
 
 def change(session: Session, review_id: int, fields: dict[str, Any], now: datetime) -> Row[Any]:
-    session.execute(update(REVIEWS).where(REVIEWS.c.id == review_id).values(**fields, updated_at=now))
+    session.execute(
+        update(REVIEWS)
+        .where(REVIEWS.c.id == review_id)
+        .values(**fields, updated_at=func.greatest(REVIEWS.c.created_at, now))
+    )
     return session.execute(_select().where(REVIEWS.c.id == review_id)).one()
 
 
@@ -50,9 +56,10 @@ def remove(session: Session, review_id: int) -> None:
     session.execute(delete(REVIEWS).where(REVIEWS.c.id == review_id))
 
 
-def moments(session: Session, movie_id: int) -> Sequence[datetime]:
-    """When each review of a movie came."""
-    return session.scalars(select(REVIEWS.c.created_at).where(REVIEWS.c.movie_id == movie_id)).all()
+def popularity(session: Session, movie_id: int, now: datetime, but: int = 0) -> float:
+    """What the reviews of a movie, `but` one, make its popularity, summed up anew."""
+    written = (REVIEWS.c.movie_id == movie_id) & (REVIEWS.c.created_at <= now + AHEAD) & (REVIEWS.c.id != but)
+    return domain.popularity(session.scalars(select(REVIEWS.c.created_at).where(written)))
 
 
 def of_movie(reader: Reader, movie_id: int, asked: ReviewPage) -> tuple[Sequence[Row[Any]], str | None]:

@@ -72,8 +72,8 @@ def test_what_only_make_run_brings_is_named_in_one_line(part: str, setting: str)
 @pytest.mark.parametrize("service", ["auth", "movies"])
 def test_the_health_command_says_what_is_missing(service: str) -> None:
     asked = run([PROGRAMS / "python", "-m", "broker.health", service], {"AMQP_URI": "memory://"})
-    assert asked.returncode == 1
-    assert asked.stdout.startswith(f"{service}: setting AMQP_URI is memory://: ")
+    assert asked.returncode == 2
+    assert asked.stderr.startswith(f"{service}: setting AMQP_URI is memory://: ")
 
 
 def test_a_movies_service_without_a_broker_takes_no_event_of_the_others(

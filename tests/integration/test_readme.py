@@ -299,12 +299,6 @@ def test_every_make_target_exists() -> None:
     subprocess.run(["make", "--dry-run", *targets], cwd=ROOT, check=True, capture_output=True, timeout=60)
 
 
-def test_the_settings_table_is_config_yaml() -> None:
-    config = (ROOT / "config.yaml").read_text(encoding="utf-8")
-    settings = re.findall(r"^[^#\n]*\$\{(\w+):([^}]*)\}", config, re.M)
-    assert [(name, default) for name, default, _ in table("Ports and settings")] == settings
-
-
 def test_the_ports_are_those_that_compose_publishes() -> None:
     composed = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     named = re.findall(r"\b\d{4,5}\b", TEXT.split("## Ports and settings")[1].partition("|")[0])

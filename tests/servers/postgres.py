@@ -25,6 +25,7 @@ class Postgres(Server):
     def __init__(self, folder: Path | None = None, *, durable: bool = False) -> None:
         super().__init__(folder)
         self._durable = durable
+        self.environment: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -49,7 +50,7 @@ class Postgres(Server):
             "dynamic_shared_memory_type": "mmap",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return self._spawn([_program("postgres"), "-D", data, *options], account=account)
+        return self._spawn([_program("postgres"), "-D", data, *options], self.environment, account)
 
     def _let_in(self, account: Account) -> None:
         """PostgreSQL does not run as root: its account must be able to reach the folder."""

@@ -5,9 +5,9 @@ keeps the key, the others are found by the exact text that they were registered 
 """
 
 import sys
-from datetime import UTC, datetime
 
 from alembic import op
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from auth import keying
@@ -72,7 +72,7 @@ def upgrade() -> None:
     for statement in BEFORE:
         op.execute(statement)
     session = Session(op.get_bind())
-    for collision in keying.key_all(session, datetime.now(UTC)):
+    for collision in keying.key_all(session, session.execute(select(func.now())).scalar_one()):
         # Said by whatever runs a migration, whether it has set logging up or not.
         print(f"accounts collide: {collision}", file=sys.stderr)
     session.flush()

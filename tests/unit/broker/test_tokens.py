@@ -10,6 +10,7 @@ import jwt
 import pytest
 
 from auth import domain
+from broker import clock
 from broker.errors import ServiceUnavailable, Unauthenticated
 from broker.tokens import Confirmation, ReadingAllowance, Renamed, TokenVerifier
 
@@ -156,6 +157,58 @@ def test_a_token_of_the_release_before_is_good_until_it_expires(verifier: TokenV
 
 def test_a_clock_that_is_a_little_ahead_signs_no_bad_tokens(verifier: TokenVerifier) -> None:
     assert verifier.verify(token(at=datetime.now(UTC) + timedelta(seconds=30)))
+
+
+YEARS = 10 * 365 * 86400
+
+
+@pytest.mark.parametrize("off", [-YEARS, -60, -30, -1, 1, 30, 60, YEARS])
+def test_this_machines_clock_matters_to_no_token_once_auth_has_said_the_time(
+    off: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`token` takes the clock of auth's database, which is right."""
+    monkeypatch.setattr(time, "time", lambda: NOW + float(off))
+    verifier = TokenVerifier()
+    verifier.load(verification(now=float(NOW)))
+    at = datetime.fromtimestamp(NOW, UTC)
+    identity = verifier.verify(token(at=at))
+    assert verifier.is_live(identity)
+    assert verifier.verify(token(at=at - timedelta(seconds=58)))
+    assert verifier.verify(token(at=at + timedelta(seconds=59)))
+    with pytest.raises(Unauthenticated, match="expired"):
+        verifier.verify(token(at=at - timedelta(seconds=60)))
+    with pytest.raises(Unauthenticated, match="not valid"):
+        verifier.verify(token(at=at + timedelta(seconds=65)))
+
+
+def test_the_time_goes_on_between_two_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = TokenVerifier()
+    verifier.load(verification(now=float(NOW)))
+    identity = verifier.verify(token(at=datetime.fromtimestamp(NOW, UTC)))
+    began = clock.steady()
+    monkeypatch.setattr(clock, "steady", lambda: began + 59.0)
+    assert verifier.is_live(identity)
+    monkeypatch.setattr(clock, "steady", lambda: began + 61.0)
+    assert verifier.ending(identity) == "expired"
+
+
+@pytest.mark.parametrize("now", ["1", None, float("nan"), -1, 1e300, True, []])
+def test_a_reading_with_a_time_that_is_none_is_no_reading(now: Any) -> None:
+    verifier = TokenVerifier()
+    if now is None:
+        verifier.load(verification(now=now))
+    else:
+        with pytest.raises(ValueError, match="now"):
+            verifier.load(verification(now=now))
+
+
+def test_a_revocation_is_known_for_a_while_after_its_sessions_end() -> None:
+    verifier = TokenVerifier()
+    verifier.load(verification(now=float(NOW), revoked=[{"session": "gone", "expires_at": NOW + 60}]))
+    verifier.load(verification(now=float(NOW + 100)))
+    verifier.load(verification(now=float(NOW)))  # an auth whose database is a while behind
+    with pytest.raises(Unauthenticated, match="revoked"):
+        verifier.verify(token(session="gone", at=datetime.fromtimestamp(NOW, UTC)))
 
 
 @pytest.mark.parametrize("part", [0, 1])

@@ -57,6 +57,9 @@ class Others:
     def __init__(self) -> None:
         self.heard: list[str] = []
 
+    def now(self) -> float:
+        return time.time()
+
     def heard_of_session(self, session: str) -> None:
         self.heard.append(session)
 

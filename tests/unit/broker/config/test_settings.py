@@ -7,7 +7,7 @@ import pytest
 from broker import config
 from broker.config import ConfigurationError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def test_the_settings_file_is_valid_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
