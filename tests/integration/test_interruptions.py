@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import sys
@@ -26,12 +27,20 @@ STOPPED_SECONDS = 3
 HOLDING = ["env", "--default-signal=INT,HUP", "--block-signal=INT,TERM,HUP"]
 # What is there to be seen when the signal is sent.
 MOMENTS: dict[str, Callable[[Path, Process], bool]] = {
-    "python begins": lambda _, process: Path(f"/proc/{process.pid}/comm").read_text().startswith("python"),
+    "python begins": lambda _, process: is_held_python(process.pid),
     "modules are imported": lambda data, _: data.exists(),
     "initdb": lambda data, _: (data / "postgres-18.unfinished" / "PG_VERSION").exists(),
     "the server starts": lambda data, _: (data / "postgres-18" / "postmaster.pid").exists(),
     "migrations": lambda data, _: (data / "postgres-18" / "base" / "16385").exists(),
 }
+
+
+def is_held_python(pid: int) -> bool:
+    """Whether it is the Python whose signals are held back, and neither who holds them nor a copy of ours."""
+    process = Path(f"/proc/{pid}")
+    held = re.search(r"^SigBlk:\s*([0-9a-f]+)$", (process / "status").read_text(), re.MULTILINE)
+    is_python = (process / "comm").read_text().startswith("python")
+    return is_python and held is not None and bool(int(held[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 class Direct(Embedded):
