@@ -205,6 +205,7 @@ def test_auth_of_a_history_that_movies_does_not_know_is_noticed(
 
 def test_a_folder_of_the_embedded_server_that_is_copied_is_noticed(tmp_path: Path) -> None:
     data, copy = tmp_path / "data", tmp_path / "copy"
+    data.mkdir()
 
     def found(folder: Path, *, migrate: bool) -> tuple[str | None, int]:
         """The trouble with auth's database there, and the number of its history."""
