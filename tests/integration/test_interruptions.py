@@ -22,7 +22,7 @@ from tests.platforms import Embedded, wait_until_ready
 from tests.processes import Process, wait_until
 
 PARTS = ("auth", "movies")
-STOPPED_SECONDS = 3
+STOPPED_SECONDS = 1
 # Whoever runs the tests may ignore some.
 HOLDING = ["env", "--default-signal=INT,HUP", "--block-signal=INT,TERM,HUP"]
 # What is there to be seen when the signal is sent.
