@@ -10,6 +10,7 @@ from broker import database, dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.clock import Clock
 from broker.database import Database
+from broker.health_file import HealthFile
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
@@ -31,6 +32,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     tokens = Tokens()
     writes = Writes()
     now = Clock()
+    health_file = HealthFile()
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     @checked

@@ -11,6 +11,7 @@ from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
 from broker.events import Envelope, UserDeleted, UserUpdated, read
+from broker.health_file import HealthFile
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
@@ -42,6 +43,7 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     cache = Cache()
     writes = Writes()
     now = Clock()
+    health_file = HealthFile()
 
     @rpc
     @checked
