@@ -5,10 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 CONFIG ?= config.yaml
+# Holds back a Ctrl-C until Python can do without a traceback; only GNU's env can.
+HOLDING = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT,TERM,HUP)
 export CONFIG PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run settings shell migrate sample check format pin test test-unit test-integration test-contract chaos lock clean
+.PHONY: help setup setup-dev run settings shell migrate change-secret sample check format pin test test-unit test-integration test-contract chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +28,7 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	@touch $@
 
 run: setup ## start everything in one process, with nothing else installed
-	@exec $(BIN)/python standalone.py --config "$$CONFIG"
+	@exec $(HOLDING) $(BIN)/python standalone.py --config "$$CONFIG"
 
 settings: setup ## every setting, its value, where that came from, and what it means
 	@exec $(BIN)/python -m broker.config --config "$$CONFIG"
@@ -37,6 +39,9 @@ shell: setup ## a Python shell that reaches every service of the running platfor
 migrate: setup ## bring both databases up to date
 	@$(BIN)/python -m alembic -n auth upgrade head
 	@$(BIN)/python -m alembic -n movies upgrade head
+
+change-secret: setup ## encrypt the signing keys with another SIGNING_KEY_SECRET; asks for the old and the new one
+	@$(BIN)/python -m auth.secret --config "$$CONFIG"
 
 sample: setup ## load the sample catalogue where there are no movies yet
 	@$(BIN)/python -m movies.sample --config "$$CONFIG"

@@ -10,14 +10,15 @@ from sqlalchemy import Row
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from auth import commands, domain, keying, names, storage, verification
+from auth import commands, domain, keying, names, signing, storage
 from auth.domain import PasswordHasher, TokenSettings
-from broker import outbox, text
+from broker import history_table, outbox, text
 from broker.clock import iso
 from broker.database import Transaction
 from broker.errors import Invalid, KeyReused, NotFound, Unauthenticated
 from broker.events import SessionRevoked, UserDeleted, UserReference, UserRegistered, UserUpdated
 from broker.idempotency import Earlier, Write
+from broker.speakers import Speaker
 from broker.validation import check_id, is_storable
 
 _log = logging.getLogger(__name__)
@@ -78,10 +79,12 @@ def login(
             raise KeyReused
         if earlier and not storage.is_live(session, begun["session"], write.now):
             begun = _begin_session_again(session, user, tokens, write)
-        key = verification.signing_key(session, tokens, write.now)
+        key = signing.key(session, tokens, write.now)
+        now_in = history_table.current(session)
     # Not kept anywhere: a repetition gets it signed again, and EdDSA signs the same in the same way.
     issued_at = datetime.fromtimestamp(begun["issued_at"], UTC)
-    token = domain.access_token(key, tokens, user.id, user.username, begun["session"], issued_at)
+    subject = domain.Subject(user.id, user.uid.hex, user.username, now_in.id)
+    token = domain.access_token(key, tokens, subject, begun["session"], issued_at)
     return {
         "access_token": token,
         "token_type": "Bearer",
@@ -100,9 +103,20 @@ def logout(transaction: Transaction, user_id: int, session_id: str, write: Write
             _announce_revoked(session, user, [revoked], write.now)
 
 
-def profile(transaction: Transaction, user_id: int) -> dict[str, Any]:
+def profile(transaction: Transaction, user_id: int, speaker: Speaker | None) -> dict[str, Any]:
     with transaction.reading() as reader:
-        return _profile(_known(storage.user_by_id(reader, user_id)))
+        user = _known(storage.user_by_id(reader, user_id))
+    _check_same(user, speaker)
+    return _profile(user)
+
+
+def check_speaker(transaction: Transaction, user_id: int, speaker: Speaker | None) -> None:
+    """Raises Unauthenticated where the account of this id is not the one that asks for something."""
+    if speaker is not None:
+        with transaction.reading() as reader:
+            user = storage.user_by_id(reader, user_id)
+        if user is not None:
+            _check_same(user, speaker)
 
 
 def public_profile(transaction: Transaction, user_id: int) -> dict[str, Any]:
@@ -191,7 +205,7 @@ def collisions(transaction: Transaction) -> list[dict[str, Any]]:
 def key_accounts(transaction: Transaction, now: datetime) -> None:
     """Give keys to the accounts that an older release has opened since the migration."""
     with transaction() as session:
-        for collision in keying.key_some(session, now):
+        for collision in keying.key_some(session, now)[1]:
             _log.warning("accounts collide: %s", collision)
 
 
@@ -302,6 +316,11 @@ def _announce_updated(session: Session, user: Row[Any], now: datetime) -> None:
     outbox.record(session, UserUpdated(version=user.version, user=_reference(user), role=user.role), now)
 
 
+def _check_same(user: Row[Any], speaker: Speaker | None) -> None:
+    if speaker is not None and speaker.uid != user.uid.hex:
+        raise Unauthenticated("The account of this access token is gone")
+
+
 def _known(user: Row[Any] | None) -> Row[Any]:
     if user is None:
         raise NotFound("User not found")
@@ -309,7 +328,7 @@ def _known(user: Row[Any] | None) -> Row[Any]:
 
 
 def _reference(user: Row[Any]) -> UserReference:
-    return UserReference(id=user.id, username=user.username)
+    return UserReference(id=user.id, username=user.username, uid=user.uid.hex)
 
 
 def _profile(user: Row[Any]) -> dict[str, Any]:

@@ -20,17 +20,10 @@ from broker.events import UserReference, UserUpdated
 BATCH = 500
 
 
-def key_all(session: Session, now: datetime) -> Iterator[dict[str, Any]]:
-    """Key all accounts that lack a key, and yield those that collide, as `storage.collisions` lists them."""
-    last = 0
-    while accounts := _unkeyed(session, last):
-        yield from key(session, accounts, now)
-        last = accounts[-1].id
-
-
-def key_some(session: Session, now: datetime) -> list[dict[str, Any]]:
-    """Key a batch and answer those that collide."""
-    return list(key(session, _unkeyed(session, 0), now))
+def key_some(session: Session, now: datetime) -> tuple[bool, list[dict[str, Any]]]:
+    """Key a batch: whether there were any, and those that collide, as `storage.collisions` lists them."""
+    accounts = _unkeyed(session)
+    return bool(accounts), list(key(session, accounts, now))
 
 
 def key(session: Session, accounts: Sequence[Row[Any]], now: datetime) -> Iterator[dict[str, Any]]:
@@ -63,13 +56,22 @@ def key(session: Session, accounts: Sequence[Row[Any]], now: datetime) -> Iterat
 
 def _rename(session: Session, user_id: int, username: str, now: datetime) -> None:
     """The same name in other bytes: the keys stay."""
-    values = {"username": username, "version": USERS.c.version + 1, "renamed_at": now, "updated_at": now}
-    user = session.execute(update(USERS).where(USERS.c.id == user_id).values(values).returning(USERS)).one()
+    values = {
+        "username": username,
+        "version": USERS.c.version + 1,
+        "renamed_at": now,
+        "updated_at": func.greatest(USERS.c.created_at, now),
+    }
+    renamed = update(USERS).where(USERS.c.id == user_id).values(values)
+    # Of these columns alone: a migration does this before there are uids.
+    user = session.execute(
+        renamed.returning(USERS.c.id, USERS.c.username, USERS.c.version, USERS.c.role)
+    ).one()
     reference = UserReference(id=user.id, username=user.username)
     outbox.record(session, UserUpdated(version=user.version, user=reference, role=user.role), now)
 
 
-def _unkeyed(session: Session, after: int) -> Sequence[Any]:
+def _unkeyed(session: Session) -> Sequence[Any]:
     """A batch of accounts that lack a key which they are not known to share with another, by ascending id."""
     lacking = [
         USERS.c[field].is_(None)
@@ -78,7 +80,7 @@ def _unkeyed(session: Session, after: int) -> Sequence[Any]:
         .exists()
         for field in KEYS
     ]
-    query = select(USERS.c.id, USERS.c.username, USERS.c.email).where(USERS.c.id > after, or_(*lacking))
+    query = select(USERS.c.id, USERS.c.username, USERS.c.email).where(or_(*lacking))
     return session.execute(query.order_by(USERS.c.id).limit(BATCH).with_for_update()).all()
 
 

@@ -17,12 +17,18 @@ from auth import domain
 from broker import config
 from broker.calls import ANSWER_BY
 from broker.errors import ServiceUnavailable
+from broker.rpc import CALLER_CONTEXT
+from broker.tally import Tally
 
 _log = logging.getLogger(__name__)
 
 IN_THE_CLEAR = (
     "setting SIGNING_KEY_SECRET is empty: the signing keys lie in the database in the clear; set a long "
     "random text, the same at every start"
+)
+REFUSES = (
+    "it refuses everybody whom this auth signs in (401); start gateways and notifiers of this release first, "
+    "auth last"
 )
 TOO_MANY = "Too many people are signing in; try again soon"
 HASH_WAIT_SECONDS = 2.0
@@ -99,6 +105,17 @@ class Passwords(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> ScryptHasher:
         return self.hasher.until(worker_ctx.data.get(ANSWER_BY, math.inf))
+
+
+class Readers(DependencyProvider):
+    """Notices who reads keys of access tokens and cannot check what they sign. Injects nothing."""
+
+    def setup(self) -> None:
+        self._of_before = Tally(_log, "keys are read by a %s", again_seconds=60)
+
+    def worker_setup(self, worker_ctx: Any) -> None:
+        if worker_ctx.entrypoint.method_name == "verification" and not worker_ctx.data.get(CALLER_CONTEXT):
+            self._of_before.note("gateway or notifier of the release before", REFUSES)
 
 
 class Tokens(DependencyProvider):

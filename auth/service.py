@@ -1,38 +1,46 @@
 """Auth's entry points."""
 
+from contextlib import suppress
 from typing import Any
 
-from nameko.timer import timer
-
-from auth import commands, domain, handlers, verification
-from auth.providers import Passwords, Tokens
-from broker import database, dead_letter_methods, outbox
+from auth import commands, domain, handlers, signing, verification
+from auth.providers import Passwords, Readers, Tokens
+from broker import dead_letter_methods, outbox
 from broker.arguments import checked
-from broker.clock import Clock
 from broker.database import Database
+from broker.errors import PlatformError, ServiceUnavailable
 from broker.health_file import HealthFile
+from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.schema import Schema
+from broker.speakers import SpeakerProvider
+from broker.timer import timer
 from broker.validation import Fields, Id, Key, Plain, parse
+
+KEYING_SECONDS = 10  # that an account of the release before has no keys
 
 
 class AuthService(dead_letter_methods.DeadLetterMethods):
     """Accounts, sessions and the keys that sign access tokens, over RPC as `auth`.
 
     A write with an `idempotency_key` is done once for the same key and user (for the same key alone where
-    there is no user yet), and its answer given again; KeyReused where the arguments are others.
+    there is no user yet), and its answer given again; KeyReused where the arguments are others. What a user
+    asks for is Unauthenticated where the id is another account's by now.
     """
 
     name = "auth"
 
-    transaction = Database("AUTH_DATABASE_URL")
-    relay = OutboxRelay("AUTH_DATABASE_URL", source="auth")
+    transaction = Database("AUTH_DATABASE_URL", Schema("auth"))
+    relay = OutboxRelay("AUTH_DATABASE_URL", source="auth", schema=Schema("auth"))
     passwords = Passwords()
     tokens = Tokens()
+    readers = Readers()
     writes = Writes()
-    now = Clock()
     health_file = HealthFile()
+    speaker = SpeakerProvider()
+    history = HistoryWatch("auth")
 
     @rpc(heavy=True, sensitive_arguments=("fields", "idempotency_key"))
     @checked
@@ -42,6 +50,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         A repetition is answered with `{id}` alone once the account is gone.
         Raises Invalid: a field is wrong, the passwords differ, the username or the e-mail is taken.
         """
+        self.history.check()
         command = parse(commands.Register, fields)
         write = self.writes.asked(idempotency_key, None, fields)
         return handlers.register(self.transaction, self.passwords, command, write)
@@ -55,6 +64,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         same token for as long as its session lives, and another session after that.
         Raises Invalid, and Unauthenticated for a wrong pair.
         """
+        self.history.check()
         command = parse(commands.Login, fields)
         write = self.writes.asked(idempotency_key, None, fields)
         return handlers.login(self.transaction, self.passwords, self.tokens, command, write)
@@ -63,6 +73,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     @checked
     def logout(self, user_id: Id, session: Plain, idempotency_key: Key | None = None) -> None:
         """End one session: its tokens are refused everywhere from then on. Raises NotFound (user)."""
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
         write = self.writes.asked(idempotency_key, user_id, session)
         handlers.logout(self.transaction, user_id, session, write)
 
@@ -70,7 +81,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     @checked
     def profile(self, user_id: Id) -> dict[str, Any]:
         """`{id, username, email, role, joined}`, for the user alone. Raises NotFound."""
-        return handlers.profile(self.transaction, user_id)
+        return handlers.profile(self.transaction, user_id, self.speaker)
 
     @rpc
     @checked
@@ -87,6 +98,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
         A new password ends every session but `session`. Raises Invalid and NotFound.
         """
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
+        self.history.check()
         command = parse(commands.UpdateProfile, fields)
         write = self.writes.asked(idempotency_key, user_id, session, fields)
         return handlers.update_profile(self.transaction, self.passwords, user_id, session, command, write)
@@ -98,6 +111,8 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
 
         Raises Invalid and NotFound.
         """
+        handlers.check_speaker(self.transaction, user_id, self.speaker)
+        self.history.check()
         command = parse(commands.DeleteAccount, fields)
         write = self.writes.asked(idempotency_key, user_id)
         handlers.delete_account(self.transaction, self.passwords, user_id, command, write)
@@ -134,53 +149,66 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
         Tokens that the old key signed stay good until they expire.
         """
         write = self.writes.asked(idempotency_key, None)
-        return verification.rotate_keys(self.transaction, self.tokens, write)
+        return signing.rotate(self.transaction, self.tokens, write)
 
     @rpc
     def public_keys(self) -> list[dict[str, Any]]:
         """The public keys that verify access tokens, as JSON Web Keys."""
-        return verification.public_keys(self.transaction, self.tokens, self.now())
+        return verification.public_keys(self.transaction, self.tokens, self.transaction.now())
 
     @rpc
     def verification(self) -> dict[str, Any]:
         """All that it takes to check access tokens.
 
         `{"keys": [JSON Web Key], "revoked": [{"session", "expires_at" (seconds since 1970)}],
-        "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}]}`: those whose tokens
-        may bear an older name.
+        "staff": [{"user_id", "role"}], "renamed": [{"user_id", "username", "version"}], "now" (seconds since
+        1970), "history": {"number", "id", "began_at" (seconds since 1970), "before": [id]}}`: `renamed` are
+        those whose tokens may bear an older name, `now` is the clock that tokens are judged by, and `history`
+        the one that they name.
         """
-        return verification.verification(self.transaction, self.tokens, self.now())
+        return verification.verification(self.transaction, self.tokens, self.transaction.now())
 
     @rpc
     def confirm(self, users: list[int], sessions: list[str]) -> dict[str, Any]:
         """What is true by now of users and sessions of which something was announced, 100 of either at most.
 
-        `{"users": [{"id", "username", "role", "version"}], "sessions": [{"session", "user_id", "expires_at"
-        (seconds since 1970)}]}`: those users that there are, and those sessions that are revoked. Raises
-        Invalid.
+        `{"users": [{"id", "uid", "username", "role", "version"}], "sessions": [{"session", "user_id",
+        "expires_at" (seconds since 1970)}], "history": as in verification}`: those users that there are, and
+        those sessions that are revoked. Raises Invalid.
         """
         asked = parse(commands.Confirm, {"users": users, "sessions": sessions})
-        return verification.confirm(self.transaction, asked, self.now())
+        return verification.confirm(self.transaction, asked, self.transaction.now())
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
-        return database.status(self.transaction)
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`; and `keys`
+        where SIGNING_KEY_SECRET does not open all of them.
+        """
+        return self.history.status(signing.status(self.transaction, self.tokens))
 
     @rpc
     def outbox(self) -> dict[str, Any]:
         """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
         with self.transaction() as session:
-            return outbox.backlog(session, self.now())
+            return outbox.backlog(session, self.transaction.now())
 
-    @timer(interval=3600)
+    @timer(interval=600, eager=True)
+    def settle_signing_keys(self) -> None:
+        with suppress(ServiceUnavailable):
+            signing.settle(self.transaction, self.tokens, self.transaction.now())
+
+    @timer(interval=LOOK_SECONDS, eager=True)
+    def look_at_history(self) -> None:
+        self.history.look(self.transaction)
+
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_expired_sessions(self) -> None:
-        handlers.forget_expired_sessions(self.transaction, self.now())
+        handlers.forget_expired_sessions(self.transaction, self.transaction.now())
 
-    @timer(interval=3600)
+    @timer(interval=KEYING_SECONDS, expected_exceptions=PlatformError)
     def key_accounts(self) -> None:
-        handlers.key_accounts(self.transaction, self.now())
+        handlers.key_accounts(self.transaction, self.transaction.now())
 
-    @timer(interval=3600)
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_old_keys(self) -> None:
         self.writes.forget_old(self.transaction)

@@ -2,34 +2,35 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Column,
     DateTime,
+    FetchedValue,
     Identity,
     MetaData,
     Row,
     Table,
     Text,
+    Uuid,
     cast,
     delete,
     func,
     insert,
     or_,
     select,
-    text,
     update,
 )
 from sqlalchemy.orm import Session
 
 from auth import names
-from auth.domain import SigningKey
 from auth.names import Keys
 from broker import addresses
 from broker.database import Reader
+from broker.tokens import KEPT_REVOKED_SECONDS
 
 METADATA = MetaData()
 Moment = DateTime(timezone=True)
@@ -38,6 +39,7 @@ USERS = Table(
     "users",
     METADATA,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("uid", Uuid, FetchedValue()),  # unique; no other account ever has it, whatever is restored
     Column("username", Text, nullable=False),  # unique
     Column("email", Text, nullable=False),  # unique
     # See `names`; unique. Null where an account of before there were keys shares it with another one.
@@ -82,7 +84,7 @@ SIGNING_KEYS = Table(
     Column("retired_at", Moment),
 )
 
-KEY_LOCK = 0x5EC1
+KEPT_REVOKED = timedelta(seconds=KEPT_REVOKED_SECONDS)
 LATEST = datetime(9999, 1, 1, tzinfo=UTC)
 
 
@@ -101,8 +103,8 @@ def user_by_email(reader: Reader, email: str) -> Row[Any] | None:
 
 
 def accounts(reader: Reader, ids: Collection[int]) -> Sequence[Any]:
-    """`id`, `username`, `role` and `version` of those users that there are."""
-    columns = (USERS.c.id, USERS.c.username, USERS.c.role, USERS.c.version)
+    """`id`, `uid`, `username`, `role` and `version` of those users that there are."""
+    columns = (USERS.c.id, USERS.c.uid, USERS.c.username, USERS.c.role, USERS.c.version)
     return reader.execute(select(*columns).where(USERS.c.id.in_(ids))).all()
 
 
@@ -153,7 +155,9 @@ def change_user(session: Session, user_id: int, changes: dict[str, Any], now: da
     statement = (
         update(USERS)
         .where(USERS.c.id == user_id)
-        .values(**changes, **keys, version=USERS.c.version + 1, updated_at=now)
+        .values(
+            **changes, **keys, version=USERS.c.version + 1, updated_at=func.greatest(USERS.c.created_at, now)
+        )
         .returning(USERS)
     )
     return session.execute(statement).one()
@@ -239,44 +243,15 @@ def revoke_sessions_of(
 
 
 def revoked_sessions(reader: Reader, now: datetime, of: Collection[str] | None = None) -> Sequence[Row[Any]]:
-    """The sessions (those in `of`, or all) whose tokens would still be good, had they not been revoked:
-    `id`, `user_id`, and `ended_at` in whole seconds since 1970.
+    """The sessions (those in `of`, or all) whose tokens might still be taken somewhere, had they not been
+    revoked: `id`, `user_id`, and `ended_at` in whole seconds since 1970.
     """
     # PostgreSQL's moments go further than ours.
     until = func.floor(func.extract("epoch", func.least(SESSIONS.c.expires_at, LATEST)))
     query = select(SESSIONS.c.id, SESSIONS.c.user_id, cast(until, BigInteger).label("ended_at"))
-    query = query.where(SESSIONS.c.revoked_at.is_not(None), SESSIONS.c.expires_at > now)
+    query = query.where(SESSIONS.c.revoked_at.is_not(None), SESSIONS.c.expires_at > now - KEPT_REVOKED)
     return reader.execute(query if of is None else query.where(SESSIONS.c.id.in_(of))).all()
 
 
 def forget_expired_sessions(session: Session, now: datetime) -> None:
-    session.execute(delete(SESSIONS).where(SESSIONS.c.expires_at < now))
-
-
-def lock_keys(session: Session) -> None:
-    """Let no other transaction change the signing keys until this one ends."""
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": KEY_LOCK})
-
-
-def current_key(session: Session) -> SigningKey | None:
-    query = select(SIGNING_KEYS).where(SIGNING_KEYS.c.retired_at.is_(None))
-    row = session.execute(query.order_by(SIGNING_KEYS.c.created_at.desc()).limit(1)).one_or_none()
-    return SigningKey(row.kid, row.pem) if row else None
-
-
-def published_keys(session: Session, retired_after: datetime) -> list[SigningKey]:
-    """The current key and those retired later than `retired_after`."""
-    query = select(SIGNING_KEYS).where(
-        SIGNING_KEYS.c.retired_at.is_(None) | (SIGNING_KEYS.c.retired_at > retired_after)
-    )
-    rows = session.execute(query.order_by(SIGNING_KEYS.c.created_at)).all()
-    return [SigningKey(row.kid, row.pem) for row in rows]
-
-
-def add_key(session: Session, key: SigningKey, now: datetime) -> None:
-    session.execute(insert(SIGNING_KEYS).values(kid=key.kid, pem=key.pem, created_at=now))
-
-
-def retire_keys(session: Session, now: datetime) -> None:
-    live = SIGNING_KEYS.c.retired_at.is_(None)
-    session.execute(update(SIGNING_KEYS).where(live).values(retired_at=now))
+    session.execute(delete(SESSIONS).where(SESSIONS.c.expires_at < now - KEPT_REVOKED))

@@ -27,10 +27,12 @@ from nameko.extensions import Entrypoint
 from pydantic import ValidationError
 
 from broker.aside import Aside
+from broker.draining import Draining
 from broker.errors import Unavailable
 from broker.events import Envelope, exchange, received
 from broker.link import Link, Subscription
 from broker.suspects import Suspects
+from broker.tally import Tally
 from broker.topology import is_required, queue_name
 
 _log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ class EventHandler(Entrypoint):
     link = Link()
     aside = Aside()
     suspects = Suspects()
+    draining = Draining()
 
     def __init__(self, source: str, event_type: str, *, each_instance: bool = False, **options: Any) -> None:
         self.source = source
@@ -65,10 +68,12 @@ class EventHandler(Entrypoint):
         self._name = queue_name(self.source, self.event_type, handler)
         self._is_required = is_required(self.source, self.event_type, handler)
         self._stopping = False
+        self._failures = Tally(_log, "%s could not handle an event")
         self._subscription = Subscription(self._queue, self._receive, self._give_up, prefetch=PREFETCH_EVENTS)
         self.link.subscribe(self._subscription)
 
     def stop(self) -> None:
+        self.draining.wait()
         self._stopping = True
         self.link.unsubscribe(self._subscription)
 
@@ -127,12 +132,8 @@ class EventHandler(Entrypoint):
             self._give_up(delivery.message, error, delivery.attempts)
             return
         pause = PAUSES[min(delivery.failures, len(PAUSES)) - 1]
-        _log.warning(
-            "%s could not handle %s (%s): again in %g s",
-            self._name,
-            delivery.event.id,
-            type(error).__name__,
-            pause,
+        self._failures.note(
+            self._name, f"{type(error).__name__} at {delivery.event.id}, again in {pause:g} s"
         )
         eventlet.spawn_after(pause, self._begin, delivery)
 

@@ -92,8 +92,11 @@ class Review(_Strict):
 
 
 class UserReference(_Strict):
+    """`uid` is the account's alone, whatever is restored; releases before do not say it."""
+
     id: Id
     username: Name
+    uid: Annotated[Word | None, Field(exclude_if=lambda uid: uid is None)] = None
 
 
 class Event(_Strict):
@@ -237,7 +240,7 @@ def received(body: bytes | str, source: str, event_type: str | None = None) -> E
     envelope = Envelope.model_validate(object_of(body, MOST_EVENT_BYTES))
     if envelope.source != f"/{source}" or event_type not in (None, envelope.type):
         raise ValueError("an event says where it came from")
-    if not 1970 < datetime.fromisoformat(envelope.time).year < 9999:  # at either end there are no timestamps
+    if not 1970 <= datetime.fromisoformat(envelope.time).year < 9999:  # there are no timestamps at the ends
         raise ValueError("an event is of our time")
     if (kind := KINDS.get((source, envelope.type))) is not None:
         read(envelope, kind)

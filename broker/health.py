@@ -34,7 +34,8 @@ def ask(service: str, settings: config.Settings, seconds: float) -> Verdict:
     except Exception as error:
         # A URL that is none, a service that has no such method: a line too, without what a URL may hold.
         return False, type(error).__name__
-    return status["status"] == "OK", f"{status['status']}, database {status['database']}"
+    why = f" ({status['error']})" if status.get("error") else ""
+    return status["status"] == "OK", f"{status['status']}, database {status['database']}{why}"
 
 
 def within(seconds: float, check: Callable[[], Verdict]) -> Verdict:

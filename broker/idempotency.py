@@ -12,7 +12,7 @@ are hashed under the key.
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -23,8 +23,8 @@ from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.orm import Session
 
 from broker import config
-from broker.clock import utc_now
-from broker.database import Transaction
+from broker.clock import AHEAD
+from broker.database import Database, Transaction
 from broker.errors import KeyReused, ServiceUnavailable
 from broker.validation import check_key
 
@@ -131,6 +131,14 @@ def forget(transaction: Transaction, before: datetime) -> None:
             forgotten = len(session.execute(statement.returning(KEYS.c.created_at)).all())
 
 
+def recall(transaction: Transaction, now: datetime) -> None:
+    """What was claimed in the future, under a clock that was wrong, is kept from now on as if it were new."""
+    ahead = select(KEYS.c.key).where(KEYS.c.created_at > now + AHEAD).limit(FORGET_ROWS)
+    statement = update(KEYS).where(KEYS.c.key.in_(ahead.with_for_update(skip_locked=True)))
+    with transaction() as session:
+        session.execute(statement.values(created_at=now))
+
+
 def fingerprint(key: str, arguments: Sequence[Any]) -> bytes:
     """What tells these arguments from others to whoever knows the key; the order of fields is nothing."""
     canonical = json.dumps(arguments, sort_keys=True, separators=(",", ":"))
@@ -154,17 +162,23 @@ class AskedWrites:
 
     operation: str
     lifetime: timedelta
+    now: Callable[[], datetime]
 
     def asked(self, key: str | None, person: int | None, *arguments: Any) -> Write:
-        """The write that `person` (None: anyone) asks for now. Raises Invalid for what can be no key."""
-        now = utc_now()
+        """The write that `person` (None: anyone) asks for now.
+
+        Raises Invalid for what can be no key, and ServiceUnavailable where the time is not known yet.
+        """
+        now = self.now()
         if key is None:
             return Write(now)
         return Write.under(check_key(key), self.operation, person, arguments, now)
 
     def forget_old(self, transaction: Transaction) -> None:
         """Forget the keys whose lifetime is over."""
-        forget(transaction, utc_now() - self.lifetime)
+        now = self.now()
+        forget(transaction, now - self.lifetime)
+        recall(transaction, now)
 
 
 class Writes(DependencyProvider):
@@ -175,4 +189,5 @@ class Writes(DependencyProvider):
 
     def get_dependency(self, worker_ctx: Any) -> AskedWrites:
         operation = f"{worker_ctx.service_name}.{worker_ctx.entrypoint.method_name}"
-        return AskedWrites(operation, self.lifetime)
+        database = next(each for each in self.container.dependencies if isinstance(each, Database))
+        return AskedWrites(operation, self.lifetime, database.get_dependency(worker_ctx).now)

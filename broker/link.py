@@ -28,6 +28,7 @@ from broker import config
 from broker.answers import ReadElsewhere, Unanswered
 from broker.reading import unreadable
 from broker.rpc_client import bounded_connection
+from broker.signals import wake_for_signals
 from broker.upkeep import ASSERT_SECONDS, Troubles, Upkeep
 from broker.wire import Wire
 
@@ -98,6 +99,12 @@ class Link(SharedExtension):
         """Whether the broker is connected and takes what we publish."""
         return self._channel is not None and not self._blocked
 
+    def why_not_open(self) -> str | None:
+        """A sentence, where it is not open."""
+        if self._blocked:
+            return "The broker takes nothing for now"
+        return None if self.is_open else "The broker is not connected"
+
     @property
     def trouble(self) -> str | None:
         """A sentence on what at the broker keeps us from our work and needs somebody's hand; or None."""
@@ -154,7 +161,8 @@ class Link(SharedExtension):
         mandatory: bool = False,
         **properties: Any,
     ) -> None:
-        """Hand over a JSON message; returns at once. `properties` are AMQP's, by their names there.
+        """Hand over a JSON message; returns at once. `properties` are AMQP's, by their names there, and
+        `headers`.
 
         Nothing tells whether the broker took it. Raises LinkDown.
         """
@@ -177,6 +185,7 @@ class Link(SharedExtension):
     def start(self) -> None:
         """Returns when the link is open for the first time: what is announced from then on will be heard."""
         if self._thread is None:
+            wake_for_signals()
             self._thread = self.container.spawn_managed_thread(self._run, identifier="link to the broker")
         self._first_opening.wait()
 
@@ -343,8 +352,14 @@ class Link(SharedExtension):
                 worker.kill()
 
     def _read(self, connection: kombu.Connection) -> None:
-        while True:
-            connection.drain_events()
+        if not self.speaks_amqp:
+            while True:
+                connection.drain_events()
+        # kombu and py-amqp connect anew where one that is closed is read from.
+        driver = connection.connection
+        while driver.connected:
+            driver.blocking_read()
+        raise LinkDown
 
     def _write(self, _connection: kombu.Connection) -> None:
         outgoing, wire = self._outgoing, self._wire
@@ -403,7 +418,9 @@ class Link(SharedExtension):
         properties: Mapping[str, Any],
     ) -> None:
         channel = self._channel
-        message = channel.prepare_message(body, properties=dict(properties), **JSON_PROPERTIES)
+        others = dict(properties)
+        headers = others.pop("headers", None)
+        message = channel.prepare_message(body, headers=headers, properties=others, **JSON_PROPERTIES)
         if self.speaks_amqp:
             # What basic_publish does at last. Before that it reads from the socket, where another greenlet
             # reads already.

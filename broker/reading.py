@@ -19,6 +19,8 @@ from amqp.exceptions import UnexpectedFrame
 from amqp.serialization import dumps, loads
 from kombu.transport import base, pyamqp
 
+from broker import tls
+
 # Where the properties of a message would be; no name of AMQP's.
 UNREADABLE = "unreadable"
 MOST_BODY_BYTES = 8 * 2**20  # pages, the largest that is said here, have two
@@ -180,6 +182,10 @@ class Transport(pyamqp.Transport):
 
 class SecureTransport(pyamqp.SSLTransport):
     Connection = Connection
+
+    def establish_connection(self) -> Any:
+        self.client.ssl = tls.options(self.client.ssl, self.client.hostname)
+        return super().establish_connection()
 
 
 class BrokerConnection(kombu.Connection):

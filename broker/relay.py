@@ -27,10 +27,12 @@ from sqlalchemy import Connection, Row, create_engine, delete, exc, select, text
 from sqlalchemy.pool import NullPool
 
 from broker import config
+from broker.outages import SharedSession
 from broker.outbox import CHANNEL, OUTBOX, sequence
 from broker.outlet import BROKER_ERRORS, Outlet, outlet
 from broker.relay_lock import OtherDeployment, RelayLock
-from broker.sessions import SharedSession, own_sessions
+from broker.schema import Schema
+from broker.sessions import own_sessions
 from broker.signatures import Signer, SigningPublisher
 from broker.upkeep import Troubles
 from broker.waits import heed_deadlines, waits_end_after
@@ -142,15 +144,21 @@ class OutboxRelay(DependencyProvider):
     """Runs the relay of one database beside a service. It injects nothing.
 
     `url_setting` names the setting of the database's URL, `source` the service whose events it relays;
-    `signer` finds in the database what they are signed with, if they are.
+    `signer` finds in the database what they are signed with, if they are. It waits for its `schema` in
+    silence: that the service waits, the service says.
     """
 
     def __init__(
-        self, url_setting: str, source: str, signer: Callable[[Connection], Signer] | None = None
+        self,
+        url_setting: str,
+        source: str,
+        signer: Callable[[Connection], Signer] | None = None,
+        schema: Schema | None = None,
     ) -> None:
         self.url_setting = url_setting
         self.source = source
         self.signer = signer
+        self.schema = schema
         self._thread: Any = None
         self._stopping = False
         self._troubles = Troubles()
@@ -197,7 +205,7 @@ class OutboxRelay(DependencyProvider):
                     connection = database.connect()
                 lock = RelayLock(connection, DATABASE_SECONDS, in_memory=settings.in_memory)
                 with connection:
-                    if self._get(lock):
+                    if self._get(connection, lock):
                         with outlet(settings.AMQP_URI, self.source, self._troubles) as publisher:
                             self._relay(connection, self._signing(connection, publisher), lock)
             except (exc.DBAPIError, SharedSession, OtherDeployment, _Overtaken, *BROKER_ERRORS) as error:
@@ -205,14 +213,19 @@ class OutboxRelay(DependencyProvider):
                     self._note(error)
                     self._pause(RETRY_SECONDS)
 
-    def _get(self, lock: RelayLock) -> bool:
+    def _get(self, connection: Connection, lock: RelayLock) -> bool:
         """True once it is ours, False where the service stops first."""
         while not self._stopping:
-            if lock.take():
-                return True
-            lock.tell_of_its_holder()
+            if self._is_migrated(connection):
+                if lock.take():
+                    return True
+                lock.tell_of_its_holder()
             self._pause(TAKEOVER_SECONDS)
         return False
+
+    def _is_migrated(self, connection: Connection) -> bool:
+        with waits_end_after(DATABASE_SECONDS):
+            return self.schema is None or self.schema.trouble(connection) is None
 
     def _signing(self, connection: Connection, publisher: Outlet) -> Outlet | SigningPublisher:
         if self.signer is None:

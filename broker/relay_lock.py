@@ -10,7 +10,8 @@ import time
 
 from sqlalchemy import Connection, text
 
-from broker.sessions import SharedSession, is_pooled, session_id
+from broker.outages import SharedSession
+from broker.sessions import is_pooled, session_id
 from broker.waits import waits_end_after
 
 _log = logging.getLogger(__name__)

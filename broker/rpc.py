@@ -39,12 +39,13 @@ from broker.decoding import Malformed, object_of
 from broker.errors import DeadlineExceeded, PlatformError, ServiceUnavailable
 from broker.link import Link, LinkDown, Subscription
 from broker.replies import DIRECT_REPLY_TO, Replies
-from broker.rpc_client import RPC_EXCHANGE, TRANSIENT, outcome
+from broker.rpc_client import CALLER, RPC_EXCHANGE, TRANSIENT, outcome
 from broker.suspects import Suspects
 from broker.tally import Tally
 
 _log = logging.getLogger(__name__)
 
+CALLER_CONTEXT = "caller"  # in a worker's context: what the caller says of itself; None of a release before
 MOST_SAID = 200  # characters of what was sent that an error repeats
 TOO_BUSY = "There is too much of this to do at the moment; try again soon"
 
@@ -69,6 +70,7 @@ class RpcConsumer(SharedExtension):
         self._heavy: set[kombu.Message] = set()  # the calls of heavy methods that wait or are at work
         self._queue = ""
         self._unanswered = Tally(_log, "a call of %s is not answered")
+        self._refused = Tally(_log, "a call of %s is answered 503", again_seconds=60)
 
     def register_provider(self, entrypoint: "RpcEntrypoint") -> None:
         service = self.container.service_name
@@ -126,6 +128,11 @@ class RpcConsumer(SharedExtension):
         self._done(message)
         self.aside.put(message, self._queue, error)
 
+    def _tell_of(self, message: kombu.Message, error: BaseException | None) -> None:
+        """What has a cause was told of where that was found."""
+        if isinstance(error, ServiceUnavailable) and error.__cause__ is None:
+            self._refused.note(message.delivery_info["routing_key"], error.message)
+
     def _done(self, message: kombu.Message) -> None:
         self._heavy.discard(message)
         self.suspects.end(message)
@@ -156,6 +163,7 @@ class RpcConsumer(SharedExtension):
         """Send the reply, if anybody waits for one, and be done with the message."""
         self._done(message)
         error = None if exc_info is None else serialize(exc_info[1])
+        self._tell_of(message, None if exc_info is None else exc_info[1])
         try:
             body = orjson.dumps({"result": result, "error": error})
         except TypeError:
@@ -200,12 +208,13 @@ class RpcEntrypoint(Rpc):
             raise IncorrectSignature(str(error)[:MOST_SAID]) from error
 
     def handle_call(self, call: Call) -> None:
-        """Have a worker answer it, with `call.answer_by` as ANSWER_BY in its context."""
+        """Have a worker answer it, with ANSWER_BY and CALLER_CONTEXT in its context."""
         body, message = call.request(), call.message
         args, kwargs = body["args"], body["kwargs"]
         self.check_signature(args, kwargs)
         context = self.unpack_message_headers(message)
         context[ANSWER_BY] = call.answer_by
+        context[CALLER_CONTEXT] = message.properties.get("app_id")
         stack = context.get(CALL_ID_STACK_CONTEXT_KEY)
         if not isinstance(stack, list) or not all(isinstance(call_id, str) for call_id in stack):
             context.pop(CALL_ID_STACK_CONTEXT_KEY, None)  # Nameko would join it, and die of what is no list
@@ -242,6 +251,7 @@ class RpcClient(SharedExtension):
         self._waiting: dict[str, Event] = {}
         self._numbers = count()
         self._unread = Tally(_log, "%s is dropped")
+        self._failed = Tally(_log, "a call of %s had no answer", again_seconds=60)
         self._reply_to = DIRECT_REPLY_TO
 
     def setup(self) -> None:
@@ -256,7 +266,9 @@ class RpcClient(SharedExtension):
         self.link.subscribe(Subscription(queue, self._receive, self._set_aside, no_ack=True))
         self.link.watch(lost=self._lost, returned=self._returned)
 
-    def call(self, method: str, args: Any, kwargs: Any, seconds: float) -> Any:
+    def call(
+        self, method: str, args: Any, kwargs: Any, seconds: float, headers: Mapping[str, Any] | None = None
+    ) -> Any:
         """The result of `method` (`"movies.get"`) within `seconds`, which are the message's expiry too.
 
         Raises ServiceUnavailable where the call could not be handed over or the link was lost meanwhile,
@@ -271,17 +283,22 @@ class RpcClient(SharedExtension):
                 RPC_EXCHANGE.name,
                 method,
                 mandatory=True,
+                app_id=CALLER,
                 delivery_mode=TRANSIENT,
                 expiration=str(max(int(seconds * 1000), 1)),
                 reply_to=self._reply_to,
                 correlation_id=correlation_id,
+                headers=dict(headers or {}),
                 **unknown_expiry,
             )
             with eventlet.Timeout(seconds, _Elapsed):
                 return outcome(reply.wait())
         except LinkDown as error:
+            if str(error):  # otherwise the link has said so
+                self._failed.note(method, error)
             raise ServiceUnavailable from error
         except _Elapsed as error:
+            self._failed.note(method, f"none came in {seconds:.1f} s")
             raise DeadlineExceeded from error
         finally:
             self._waiting.pop(correlation_id, None)
@@ -304,24 +321,25 @@ class RpcClient(SharedExtension):
         """The replies went with the link; whether the calls were heard nobody knows."""
         waiting, self._waiting = self._waiting, {}
         for reply in waiting.values():
-            reply.send_exception(LinkDown())
+            reply.send_exception(LinkDown("the link to the broker was lost meanwhile"))
 
     def _returned(self, properties: Mapping[str, Any]) -> None:
         """No service has ever made the queue that this call was for, or it is not bound any more."""
         self.link.look_again()
         reply = self._waiting.pop(str(properties.get("correlation_id")), None)
         if reply is not None:
-            reply.send_exception(LinkDown())
+            reply.send_exception(LinkDown("no service has a queue for it at the broker"))
 
 
 class ServiceProxy:
-    """A remote service: its methods are attributes, `movies.get(42)`."""
+    """A remote service: its methods are attributes, `movies.get(42)`. `speaks_for` are its calls' headers."""
 
-    def __init__(self, call: Callable[[str, Any, Any], Any]) -> None:
+    def __init__(self, call: Callable[[str, Any, Any, Mapping[str, Any]], Any]) -> None:
         self._call = call
+        self.speaks_for: Mapping[str, Any] = {}
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        return lambda *args, **kwargs: self._call(name, args, kwargs)
+        return lambda *args, **kwargs: self._call(name, args, kwargs, self.speaks_for)
 
 
 class ServiceRpc(DependencyProvider):
@@ -342,13 +360,13 @@ class ServiceRpc(DependencyProvider):
     def get_dependency(self, worker_ctx: Any) -> ServiceProxy:
         answer_by = worker_ctx.data.get(ANSWER_BY)
 
-        def call(name: str, args: Any, kwargs: Any) -> Any:
+        def call(name: str, args: Any, kwargs: Any, headers: Mapping[str, Any]) -> Any:
             seconds = self.deadline
             if answer_by is not None:
                 seconds = min(seconds, answer_by - time.monotonic())
             if seconds <= 0:
                 raise DeadlineExceeded
-            return self.client.call(f"{self.target}.{name}", args, kwargs, seconds)
+            return self.client.call(f"{self.target}.{name}", args, kwargs, seconds, headers)
 
         return ServiceProxy(call)
 

@@ -16,10 +16,17 @@ from broker.reading import BrokerConnection
 
 RPC_EXCHANGE = kombu.Exchange("nameko-rpc", type="topic", durable=True)
 TRANSIENT = 1
+# What callers say of themselves with each call: that they are of this release or a later one, which check
+# tokens of TOKEN_TYPE. The release before says nothing.
+CALLER = "movie-review-platform/2"
 
 
 CONNECT_SECONDS = 3.0
 SOCKET_SECONDS = 2.0
+
+
+class BrokerBlocked(ServiceUnavailable):
+    """The broker takes no messages for now, and says so: an alarm of its memory's or its disk's."""
 
 
 def bounded_connection(
@@ -57,6 +64,12 @@ def open_connection(uri: str, transport_options: Mapping[str, Any]) -> Iterator[
     connection.release()
 
 
+def consumers_of(connection: kombu.Connection, queue: str) -> int:
+    """How many consume a queue; raises what kombu and its driver raise, for one that is not there too."""
+    with connection.channel() as channel:
+        return int(channel.queue_declare(queue, passive=True).consumer_count)
+
+
 def outcome(body: Mapping[str, Any]) -> Any:
     """The result that a reply carries; raises the error that it carries instead, or ServiceUnavailable for
     a reply that is none.
@@ -79,11 +92,13 @@ def call(
 ) -> Any:
     """Call `method` (`"auth.status"`) over `connection` and wait for its answer.
 
-    Raises ServiceUnavailable where the broker cannot be reached or has no queue for the call,
-    DeadlineExceeded after `seconds` without an answer, and what the service itself raised.
+    Raises ServiceUnavailable where the broker cannot be reached or has no queue for the call, BrokerBlocked
+    where it takes nothing, DeadlineExceeded after `seconds` without an answer, and what the service itself
+    raised.
     """
     replies: list[Mapping[str, Any]] = []
     returned: list[Any] = []
+    blocked: list[Any] = []
     correlation_id = uuid.uuid4().hex
 
     def receive(message: kombu.Message) -> None:
@@ -100,14 +115,16 @@ def call(
         # Without this kombu would try again by itself, after pauses of its own.
         connection.ensure_connection(max_retries=0)
         with connection.channel() as channel, kombu.Consumer(channel, [queue], on_message=receive):
-            if hasattr(channel, "events"):  # a broker in memory returns nothing
+            if hasattr(channel, "events"):  # a broker in memory returns nothing, and is never blocked
                 channel.events["basic_return"].add(lambda *of: returned.append(of))
+                connection.connection.on_blocked = blocked.append
             kombu.Producer(channel, RPC_EXCHANGE).publish(
                 {"args": args, "kwargs": kwargs or {}},
                 routing_key=method,
                 serializer="json",
                 delivery_mode=TRANSIENT,
                 mandatory=True,
+                app_id=CALLER,
                 reply_to=reply_to,
                 correlation_id=correlation_id,
                 expiration=seconds,
@@ -115,6 +132,8 @@ def call(
             while not replies:
                 if returned:
                     raise ServiceUnavailable
+                if blocked:
+                    raise BrokerBlocked
                 connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
     except TimeoutError as error:
         raise DeadlineExceeded from error

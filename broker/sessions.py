@@ -14,37 +14,24 @@ from typing import Any
 
 import psycopg2
 from psycopg2 import extensions
-from sqlalchemy import Engine, event, exc
+from sqlalchemy import Engine, event
 
+from broker.clock import FollowedClock, steady
+from broker.outages import SharedSession
 from broker.waits import Overdue, waits_end_after
 
 CHECKED_FOR_SECONDS = 60.0
+TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 ROUNDS = 3  # others may use the pool meanwhile, and get in between
 SPARE_SECONDS = 1.0  # for the pooler to find a session for that
 
 
-class SharedSession(psycopg2.OperationalError):
-    """A pooler gives our session to others between two transactions."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "a pooler in front of the database gives its sessions to others between two transactions: "
-            "session pooling is needed (PgBouncer: pool_mode = session)"
-        )
-
-
-def reason(error: BaseException | None) -> str | None:
-    """What to tell people who can do something about it, where `error` comes of a shared session."""
-    if isinstance(error, exc.DBAPIError) and isinstance(error.orig, SharedSession):
-        return str(error.orig)
-    return None
-
-
-def own_sessions(engine: Engine, **settings: object) -> None:
+def own_sessions(engine: Engine, clock: FollowedClock | None = None, **settings: object) -> None:
     """Have every connection of an engine set to `settings` (PostgreSQL's, and the time zone to UTC) when it
-    is made; SharedSession where its session is not its own.
+    is made, and the server's time told to `clock`; SharedSession where its session is not its own.
     """
     statements = [f"SET {name} = '{value}'" for name, value in {**settings, "timezone": "UTC"}.items()]
+    set_up = "; ".join([*statements, TIME])
     sound_until = 0.0
 
     def connect(dialect: Any, _record: object, words: Any, options: Any) -> extensions.connection:
@@ -57,8 +44,7 @@ def own_sessions(engine: Engine, **settings: object) -> None:
                 if _is_shared(connection, open_one):
                     raise SharedSession
                 sound_until = time.monotonic() + CHECKED_FOR_SECONDS
-            with connection.cursor() as cursor:
-                cursor.execute("; ".join(statements))
+            ask_the_time(connection, clock or FollowedClock(), set_up)
             connection.autocommit = False
         except BaseException:
             connection.close()
@@ -66,6 +52,15 @@ def own_sessions(engine: Engine, **settings: object) -> None:
         return connection
 
     event.listen(engine, "do_connect", connect)
+
+
+def ask_the_time(connection: extensions.connection, clock: FollowedClock, asking: str = TIME) -> None:
+    """Have `clock` hear what the server's says. `connection` is in autocommit."""
+    asked = steady()
+    with connection.cursor() as cursor:
+        cursor.execute(asking)
+        (said,) = cursor.fetchone() or (0.0,)
+    clock.hear(float(said), asked, steady())
 
 
 def is_pooled(connection: extensions.connection) -> bool:

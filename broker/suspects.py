@@ -26,7 +26,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from broker import config
 from broker.aside import Aside
-from broker.clock import utc_now
 from broker.database import Transaction, engine
 from broker.errors import ServiceUnavailable
 from broker.idempotency import KEYS
@@ -183,7 +182,12 @@ class StoredCounts(DeathCounts):
 
     def begin(self, key: bytes, *, anew: bool) -> int:
         once_more = func.to_jsonb(1 if anew else cast(KEYS.c.answer, Integer) + 1)
-        values: dict[str, Any] = {"key": key, "fingerprint": b"", "answer": 1, "created_at": utc_now()}
+        values: dict[str, Any] = {
+            "key": key,
+            "fingerprint": b"",
+            "answer": 1,
+            "created_at": self._transaction.now(),
+        }
         statement = (
             insert(KEYS)
             .values(values)

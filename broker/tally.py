@@ -20,6 +20,7 @@ class Tally:
     log: logging.Logger
     sentence: str
     level: int = logging.WARNING
+    again_seconds: float = AGAIN_SECONDS
     counts: Counter[str] = field(default_factory=Counter)
     _said: dict[str, tuple[float, int]] = field(default_factory=dict)  # when, and the count then
 
@@ -30,7 +31,7 @@ class Tally:
         self.counts[name] += 1
         now, count = time.monotonic(), self.counts[name]
         said_at, said = self._said.get(name, (float("-inf"), 0))
-        if now - said_at < AGAIN_SECONDS:
+        if now - said_at < self.again_seconds:
             return
         self._said[name] = now, count
         why = cause if isinstance(cause, str) else f"{type(cause).__name__}: {cause}"

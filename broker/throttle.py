@@ -69,10 +69,16 @@ class Standing:
 
 
 class Throttle:
-    """Counts by quota and key. Keys are told apart by their quota's name."""
+    """Counts by quota and key. Keys are told apart by their quota's name, and by the `era` of the moment."""
 
-    def __init__(self, redis_url: str = "", timer: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        redis_url: str = "",
+        timer: Callable[[], float] = time.monotonic,
+        era: Callable[[], str] = str,
+    ) -> None:
         self._timer = timer
+        self._era = era
         self._here = Counts(timer)
         self._shared: Any = None
         self._away_until = -math.inf
@@ -81,6 +87,7 @@ class Throttle:
 
     def take(self, quota: Quota, key: str, *, here: bool = False) -> Standing:
         """Count one more, if that is within the quota. `here`: by what this process counts alone."""
+        key = self._era() + key
 
         def count(counts: Any) -> Standing:
             taken = counts.acquire_sliding_window_entry(_name(quota, key), quota.most, quota.seconds)
@@ -90,10 +97,12 @@ class Throttle:
 
     def look(self, quota: Quota, key: str) -> Standing:
         """Where `key` is, with nothing counted."""
+        key = self._era() + key
         return self._counted(lambda counts: _standing(counts, quota, key))
 
     def clear(self, quota: Quota, key: str) -> None:
         """Begin anew."""
+        key = self._era() + key
         self._counted(lambda counts: counts.clear_sliding_window(_name(quota, key), quota.seconds))
 
     def _counted(self, work: Callable[[Any], Any]) -> Any:

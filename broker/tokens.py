@@ -10,12 +10,16 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import jwt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from broker import history
+from broker.clock import FollowedClock, steady
 from broker.errors import ServiceUnavailable, Unauthenticated
+from broker.history import History, HistoryId
 from broker.validation import MAX_ID
 
 _log = logging.getLogger(__name__)
@@ -25,17 +29,24 @@ ISSUER = "movie-review-platform"
 AUDIENCE = "movie-review-platform"
 # RFC 9068: an access token says so, so that no other kind of token can be taken for one.
 TOKEN_TYPE = "at+jwt"  # noqa: S105
-# How far the clock of whoever signed may be ahead of ours.
+# How far the clock of whoever signed may be from the one that tokens are judged by. That is the one of auth's
+# database, which every reading tells; where it does not (auth of the release before), this machine's own.
 LEEWAY_SECONDS = 60
+# Until so long after a session's end it is among those revoked: a machine's own clock may be behind.
+KEPT_REVOKED_SECONDS = 2 * LEEWAY_SECONDS
 # What TOKEN_LIFETIME may be, at most.
 MOST_LIFETIME_SECONDS = 86400 * 365
 # The age of a reading when it is loaded, at the most: the wait for an answer, with room to spare.
 READING_SECONDS = 30.0
 
+# It would take the clock of this machine.
+NOT_BY_PYJWT = ("verify_aud", "verify_iat", "verify_exp", "verify_nbf")
+
 Ending = Literal["expired", "revoked"]
 Moment = Annotated[int, Field(ge=0, le=2**53)]  # in seconds since 1970, UTC
 UserId = Annotated[int, Field(ge=1, le=MAX_ID)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
+Uid = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class _Said(BaseModel):
@@ -72,13 +83,19 @@ class Reading(_Said):
     keys: list[Any]
     revoked: list[Any]
     staff: list[Any]
-    renamed: list[Any] = []  # auth of the release before does not say
+    # Auth of a release before does not say:
+    renamed: list[Any] = []
+    now: Annotated[float, Field(ge=0, le=2**53)] | None = None
+    history: dict[str, Any] | None = None
 
 
 class Account(_Said):
-    """Who somebody is by now, as auth says. `version` ascends with each change."""
+    """Who somebody is by now, as auth says. `version` ascends with each change; no two accounts ever have the
+    same `uid`, which auth of a release before does not say.
+    """
 
     id: UserId
+    uid: Uid | None = None
     username: Word
     role: Word
     version: Annotated[int, Field(ge=1, le=MAX_ID)]
@@ -91,20 +108,28 @@ class RevokedSession(Revocation):
 class _Confirmation(_Said):
     users: list[Any]
     sessions: list[Any]
+    history: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Of those that auth was asked about the users that there are, and the sessions that are revoked."""
+    """Of those that auth was asked about the users that there are, and the sessions that are revoked; and the
+    history that auth's database is in, None where auth is of a release before.
+    """
 
     users: list[Account]
     sessions: list[RevokedSession]
+    history: History | None = None
 
     @classmethod
     def of(cls, answer: object) -> "Confirmation":
         """What auth's `confirm()` answers. Raises ValueError for anything else."""
         said = _Confirmation.model_validate(answer)
-        return cls(_readable(Account, said.users), _readable(RevokedSession, said.sessions))
+        return cls(
+            _readable(Account, said.users),
+            _readable(RevokedSession, said.sessions),
+            history.heard(said.history),
+        )
 
 
 class _Claims(_Said):
@@ -115,6 +140,10 @@ class _Claims(_Said):
     name: Word
     iat: Moment
     exp: Moment
+    nbf: Moment = 0
+    # Tokens of a release before do not say:
+    uid: Uid | None = None
+    his: HistoryId | None = None
 
 
 class ReadingAllowance:
@@ -135,13 +164,19 @@ class ReadingAllowance:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom a valid token speaks for. `expires_at` is in seconds since 1970, UTC."""
+    """Whom a valid token speaks for. `issued_at` and `expires_at` are in seconds since 1970, UTC.
+
+    `uid` is the account's, `history` the one that the token is of: None in a token of a release before.
+    """
 
     user_id: int
     username: str
     session: str
     expires_at: int
     role: str = "user"
+    uid: str | None = None
+    history: str | None = None
+    issued_at: int = 0
 
 
 class TokenVerifier:
@@ -154,7 +189,13 @@ class TokenVerifier:
         self._names: dict[int, Renamed] = {}
         self._followed: dict[int, tuple[str, float]] = {}
         self._followed_names: dict[int, tuple[Renamed, float]] = {}
+        self._clock = FollowedClock()
         self.loaded = False
+        self.history: History | None = None  # auth's; None while that is not known
+
+    def now(self) -> float:
+        """Seconds since 1970, UTC, by the clock that tokens are judged by."""
+        return self._clock.time()
 
     def load(self, verification: Mapping[str, Any]) -> None:
         """Take in a reading of auth's `verification()`.
@@ -166,8 +207,15 @@ class TokenVerifier:
         """
         reading = Reading.model_validate(verification)
         keys = _public_keys(reading.keys)
-        now = time.time()
-        revoked = {session: expires for session, expires in self._revoked.items() if expires > now}
+        self.history = history.heard(reading.history) or self.history
+        if reading.now is not None:
+            self._clock.hear(reading.now, steady(), steady())
+        now = self.now()
+        revoked = {
+            session: expires
+            for session, expires in self._revoked.items()
+            if expires + KEPT_REVOKED_SECONDS > now
+        }
         revoked.update(_revocations(reading.revoked, int(now) + MOST_LIFETIME_SECONDS))
         self._keys = keys
         self._revoked = revoked
@@ -228,9 +276,9 @@ class TokenVerifier:
 
     def ending(self, identity: Identity) -> Ending | None:
         """How a token checked earlier has ended; None while it would still be accepted."""
-        if identity.session in self._revoked:
+        if identity.session in self._revoked or not self._is_of_now(identity):
             return "revoked"
-        return None if identity.expires_at > time.time() else "expired"
+        return "expired" if self._is_over(identity.expires_at) else None
 
     def verify(self, token: str) -> Identity:
         """Whom `token` speaks for.
@@ -249,14 +297,31 @@ class TokenVerifier:
         if claims.sid in self._revoked:
             raise Unauthenticated("The access token has been revoked")
         user_id = int(claims.sub)
-        role = self._roles.get(user_id, "user")
-        return self.named(Identity(user_id, claims.name, claims.sid, claims.exp, role))
+        identity = Identity(
+            user_id,
+            claims.name,
+            claims.sid,
+            claims.exp,
+            self._roles.get(user_id, "user"),
+            claims.uid,
+            claims.his,
+            claims.iat,
+        )
+        if not self._is_of_now(identity):
+            raise Unauthenticated("The access token is of before a restore; sign in again")
+        return self.named(identity)
+
+    def _is_of_now(self, identity: Identity) -> bool:
+        """Whether a token was given out in auth's history; one that names none, as far as is known."""
+        if self.history is None:
+            return True
+        return self.history.includes(identity.history, datetime.fromtimestamp(identity.issued_at, UTC))
 
     def _claims(self, token: str) -> _Claims:
         """What `token` says, if it is one of ours and holds now. Raises as `verify` catches it."""
         header = jwt.get_unverified_header(token)
-        # What it is for is judged below, by its type and ours alone.
-        options: Any = {"require": ["exp", "iat"], "verify_aud": False, "verify_iat": False}
+        # What it is for is judged below, by its type and ours alone; and its times, by auth's clock.
+        options: Any = {"require": ["exp", "iat"], **dict.fromkeys(NOT_BY_PYJWT, False)}
         said = jwt.decode(token, self._keys[header["kid"]], algorithms=[ALGORITHM], options=options)
         kind = header.get("typ")
         # The release before signed tokens without `aud`, of PyJWT's own type. They are good until they
@@ -266,11 +331,17 @@ class TokenVerifier:
         if kind != TOKEN_TYPE:
             raise ValueError("it is a token of another kind")
         claims = _Claims.model_validate(said)
-        if claims.iat > time.time() + LEEWAY_SECONDS:
+        if self._is_over(claims.exp):
+            raise jwt.ExpiredSignatureError
+        if max(claims.iat, claims.nbf) > self.now() + LEEWAY_SECONDS:
             raise ValueError("it is of the future")
         if not 0 < claims.exp - claims.iat <= MOST_LIFETIME_SECONDS or int(claims.sub) > MAX_ID:
             raise ValueError("its claims are out of bounds")
         return claims
+
+    def _is_over(self, expires_at: int) -> bool:
+        """To its very end it is good, and no longer: the clock is the one by which it was given out."""
+        return expires_at <= self.now()
 
 
 Said = TypeVar("Said", bound=_Said)

@@ -11,7 +11,8 @@ from werkzeug.wrappers import Response
 from broker.doors.answers import EVERY_ANSWER
 from broker.doors.origins import Origins
 from broker.doors.refusals import Refusal
-from broker.errors import PlatformError
+from broker.errors import PlatformError, Unavailable
+from broker.tally import Tally
 from gateway.requests import Request
 from gateway.responses import failure, tell_standings
 
@@ -19,7 +20,8 @@ _log = logging.getLogger(__name__)
 
 METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 # Of one account, or of one moment.
-NEVER_STORED = ("/api/auth/", "/health/")
+HEALTH = "/health/"
+NEVER_STORED = ("/api/auth/", HEALTH)
 
 
 class JsonApplication:
@@ -34,6 +36,7 @@ class JsonApplication:
         self._routes: Any = url_map.bind("")
         self._origins = origins
         self._count_unrouted = count_unrouted
+        self._unavailable = Tally(_log, "answered: %s", again_seconds=60)
 
     def __call__(self, request: Request) -> Response:
         """The answer, but for the headers that every answer has. Waits for whatever the route waits for."""
@@ -49,11 +52,17 @@ class JsonApplication:
             request.path_values = path_values
             response: Response = provider.handle_request(request)
         except (HTTPException, PlatformError, Refusal) as error:
+            self.tell_of(request, error)
             return failure(error, request.request_id)
         except Exception as error:
             _log.exception("%s %s failed: request %s", request.method, request.shown_path, request.request_id)
             return failure(error, request.request_id)
         return response
+
+    def tell_of(self, request: Request, error: BaseException) -> None:
+        """Say in the log, within bounds, what is answered 503 or 504, and to what for one."""
+        if isinstance(error, Unavailable) and not request.path.startswith(HEALTH):
+            self._unavailable.note(error.message, f"{request.method} {request.shown_path}")
 
     def headers(self, request: Request, response: Response) -> list[tuple[str, str]]:
         """The response's headers, and those that every answer has."""

@@ -15,6 +15,7 @@ from broker.errors import Unavailable
 from broker.hints import PAUSE_SECONDS, READING_PAUSE_SECONDS, Hints, Question
 from broker.link import Link
 from broker.rpc import RpcClient
+from broker.tally import Tally
 from broker.tokens import Confirmation, Identity, ReadingAllowance, TokenVerifier
 
 _log = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ class Identities:
         self._wanted = False  # a reading, by somebody who may have come while one was under way
         self._read_at = time.monotonic()  # when a reading last went well, or when waiting for one began
         self._unusable = False  # auth's last answer
+        self._unread = Tally(_log, "%s could not be read from auth", again_seconds=60)
 
     def identify(self, token: str) -> Identity:
         """Raises Unauthenticated, and ServiceUnavailable while nothing has been loaded yet."""
@@ -60,7 +62,7 @@ class Identities:
             self.verifier.load(self._auth.verification())
         except Exception as error:  # whatever it is, what was read before still stands
             self._unusable = not isinstance(error, Unavailable)
-            _log.warning("keys and deny-list could not be read from auth: %s", error)
+            self._unread.note("keys and deny-list", error)
             return False
         self._unusable = False
         self._read_at = time.monotonic()
@@ -120,7 +122,7 @@ class Identities:
         except MethodNotFound:  # auth is of the release before
             self._read()
         except Exception as error:  # the next reading has the answer
-            _log.warning("auth could not be asked about what was announced: %s", error)
+            self._unread.note("what was announced", error)
             self._next_reading = min(self._next_reading, time.monotonic() + READ_AGAIN_SECONDS)
 
     def _awake(self) -> None:
@@ -145,6 +147,7 @@ class RemoteAuth:
 class IdentityProvider(DependencyProvider):
     """Injects Identities, which all requests share."""
 
+    rank = 2
     link = Link()
     client = RpcClient()
 
@@ -161,9 +164,7 @@ class IdentityProvider(DependencyProvider):
         self.thread.kill()
 
     def why_not_ready(self) -> str | None:
-        if not self.link.is_open:
-            return "The broker is not connected"
-        return self.link.trouble or self.identities.why_not_ready()
+        return self.identities.why_not_ready()
 
     def get_dependency(self, worker_ctx: Any) -> Identities:  # noqa: ARG002
         return self.identities

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from operator import attrgetter
 from typing import Any, Protocol, runtime_checkable
 
 import eventlet
@@ -24,9 +25,11 @@ from broker.doors.clients import client_address
 from broker.doors.door import Bounds, Door, Patience
 from broker.doors.origins import Origins
 from broker.doors.refusals import CUT_SHORT, Refusal
+from broker.draining import Draining
 from broker.errors import Invalid, ServiceUnavailable
+from broker.readiness import LOOK_SECONDS, Trouble, TroubleLog, troubles
 from gateway.access_log import AccessLog
-from gateway.application import JsonApplication
+from gateway.application import HEALTH, JsonApplication
 from gateway.bridge import in_greenlet
 from gateway.places import Places
 from gateway.requests import Request
@@ -40,10 +43,10 @@ hub.select()
 
 BODY_BYTES = 128 * 1024
 AUTH_BODY_BYTES = 8 * 1024
-AUTH, HEALTH = "/api/auth/", "/health/"
+AUTH = "/api/auth/"
 LOOK_AGAIN_SECONDS = 0.02
-# After SIGTERM, beside the settings' GATEWAY_STOP_GRACE: for what is arriving, and then for all the rest. A
-# request that arrives at the very end of the one still has the other to be answered in.
+# Once the port is closed, beside the settings' GATEWAY_STOP_GRACE: for what is arriving, and then for all the
+# rest. A request that arrives at the very end of the one still has the other to be answered in.
 ARRIVAL_SECONDS = 3.0
 ANSWER_SECONDS = 7.0
 
@@ -52,14 +55,17 @@ ANSWER_SECONDS = 7.0
 class Needed(Protocol):
     """A dependency provider that the gateway cannot serve without. Readiness asks all that there are."""
 
-    def why_not_ready(self) -> str | None:
-        """One sentence for people, or None where all is well. Must wait for nothing."""
+    rank: int  # of several reasons the one of the lowest rank is told
+
+    def why_not_ready(self) -> Trouble | str | None:
+        """A sentence for people, or None where all is well. Must wait for nothing."""
 
 
 class JsonServer(ProviderCollector, SharedExtension):
     """The front door of a service's container, on GATEWAY_HOST and GATEWAY_PORT."""
 
     throttles = Throttles()
+    draining = Draining()
 
     def __init__(self) -> None:
         super().__init__()
@@ -73,6 +79,7 @@ class JsonServer(ProviderCollector, SharedExtension):
         fit = files.connections_that_fit(
             files.raise_limit(), self.container.config.get(files.DOORS, 1), settings.GATEWAY_CONNECTIONS
         )
+        self.draining.by(self.drain)
         self._origins = Origins(settings.gateway_origins)
         self._access_log = AccessLog(settings.GATEWAY_LOG_RATE)
         self._places = Places(settings.GATEWAY_ADDRESS_CONCURRENCY)
@@ -97,11 +104,12 @@ class JsonServer(ProviderCollector, SharedExtension):
         # Clients that find nobody here go elsewhere; after a 503 they would not. Without an end to it,
         # though, a gateway that cannot serve could not even be asked why.
         deadline = time.monotonic() + self._settings.GATEWAY_START_TIMEOUT
-        while any(self.reasons_not_to_serve()) and not self.stopping and time.monotonic() < deadline:
+        while any(self.troubles()) and not self.stopping and time.monotonic() < deadline:
             eventlet.sleep(LOOK_AGAIN_SECONDS)
         if self.stopping:
             return
         self._application = JsonApplication(self._url_map(), self._origins, self.throttles.count_read)
+        self.container.spawn_managed_thread(self._tell_of_troubles, identifier="readiness")
         listening: Event = Event()
         get_hub().loop.call_soon(self._listen, listening)
         listening.wait()
@@ -117,16 +125,23 @@ class JsonServer(ProviderCollector, SharedExtension):
         else:
             listening.send()
 
-    def reasons_not_to_serve(self) -> Iterator[str]:
-        """Each one sentence for people; none where the gateway is ready."""
+    def troubles(self) -> Iterator[Trouble]:
+        """Why the gateway is not ready; none where it is. Asks nobody: it is all known."""
         if self.stopping:
-            yield "The gateway is stopping"
-        for provider in self.container.dependencies:
-            if isinstance(provider, Needed) and (reason := provider.why_not_ready()):
-                yield reason
+            yield Trouble("The gateway is stopping")
+        needed = [each for each in self.container.dependencies if isinstance(each, Needed)]
+        yield from troubles(each.why_not_ready for each in sorted(needed, key=attrgetter("rank")))
+
+    def _tell_of_troubles(self) -> None:
+        said = TroubleLog(_log, "the gateway")
+        while not self.stopping:
+            said.tell(next(self.troubles(), None))
+            eventlet.sleep(LOOK_SECONDS)
 
     def drain(self) -> None:
-        """Take no more connections in, and see those there are to their end; returns when they are gone."""
+        """Say that the gateway is stopping, and serve as before for DRAIN_SECONDS; then take no more
+        connections in, and see those there are to their end. Returns when they are gone.
+        """
         if self._draining is None:
             self._draining = eventlet.spawn(self._drain)
         self._draining.wait()
@@ -147,6 +162,7 @@ class JsonServer(ProviderCollector, SharedExtension):
         self.stopping = True
         if not self._listening:
             return  # it never got to listen
+        eventlet.sleep(self._settings.DRAIN_SECONDS)
         self._door.close()
         # A client that sends now and then does not know yet, and what it sends on a connection that we closed
         # in the same moment would be lost on it. So it is told with its next answer.
@@ -182,6 +198,7 @@ class JsonServer(ProviderCollector, SharedExtension):
                 await self._take_place(incoming, request)
                 response = await in_greenlet(self._application, request)
         except (Refusal, Invalid, ServiceUnavailable) as error:
+            self._application.tell_of(request, error)
             response = failure(error, request.request_id)
         self._access_log.tell(request, response.status_code, began)
         return Answer(response.status_code, self._application.headers(request, response), response.get_data())

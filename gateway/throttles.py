@@ -109,7 +109,8 @@ class Throttles(SharedExtension):
     def setup(self) -> None:
         settings = config.settings(self.container.config)
         self.quotas = Quotas.of(settings)
-        self.throttle = Throttle(settings.REDIS_URL)
+        self._known: list[Any] = []
+        self.throttle = Throttle(settings.REDIS_URL, era=self._era)
         self._secret = hashlib.sha256(settings.SIGNING_KEY_SECRET.encode()).digest()
         self._turns = Turns(self.quotas.hashes, TURN_SECONDS)  # to have a password hashed, by address
         self._guessing: Counter[str] = Counter()  # attempts at work, by account and address
@@ -168,13 +169,29 @@ class Throttles(SharedExtension):
         return identity
 
     def _identity(self, request: Request) -> Identity | None:
-        for provider in self.container.dependencies:
-            if isinstance(provider, Identifying):
-                try:
-                    request.identity = provider.identities.identify(request.bearer_token)
-                except Unauthenticated:
-                    return None
+        for identities in self._identities():
+            try:
+                request.identity = identities.identify(request.bearer_token)
+            except Unauthenticated:
+                return None
         return request.identity
+
+    def _identities(self) -> list[Any]:
+        """Who know whom tokens speak for."""
+        if not self._known:  # until they are set up
+            providers = self.container.dependencies
+            self._known = [provider.identities for provider in providers if isinstance(provider, Identifying)]
+        return self._known
+
+    def _era(self) -> str:
+        """What was counted in another history, of others, does not count. The first one's counts are shared
+        with a release that knows no histories.
+        """
+        for identities in self._identities():
+            history = identities.verifier.history
+            if history is not None and history.number > 1:
+                return f"{history.id}:"
+        return ""
 
     @contextmanager
     def _guess(self, request: Request, address: str) -> Iterator[None]:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from broker.errors import Invalid
+from broker.speakers import Speaker
 from broker.validation import (
     PAGE_DEFAULT,
     Body,
@@ -148,5 +149,7 @@ class ActorFields(Body):
     role: Literal["user", "moderator", "admin"] = "user"
 
 
-def actor(fields: ActorFields) -> Actor:
-    return Actor(**fields.model_dump())
+def actor(fields: ActorFields, speaker: Speaker | None) -> Actor:
+    """The actor of a call that was made for `speaker`, if that is who it is."""
+    uid = speaker.uid if speaker is not None and speaker.user_id == fields.id else None
+    return Actor(**fields.model_dump(), uid=uid)

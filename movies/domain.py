@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from broker.clock import AHEAD
 from broker.text import folded
 
 # How many reviews the prior weighs.
@@ -15,6 +16,8 @@ HALF_LIFE: Final = timedelta(days=7)
 # Where forward decay counts from; any fixed moment serves.
 LANDMARK: Final = datetime(2020, 1, 1, tzinfo=UTC)
 NEVER: Final = -math.inf
+# What sums of powers of two may be off by, in half-lives.
+ROUNDING: Final = 0.001
 # Below this share of what it was, a difference of powers of two has lost too many of a double's 53 bits.
 PRECISE_SHARE: Final = 2.0**-20
 
@@ -78,6 +81,13 @@ def popularity_without(total: float, moment: datetime) -> float | None:
     return total + math.log2(remaining) if remaining > PRECISE_SHARE else None
 
 
+def is_possible(total: float, review_count: int, now: datetime) -> bool:
+    """Whether a popularity can be that of so many reviews which have been written: none adds more than one of
+    now does. One of a time when the clock was wrong does, for as long as that lies ahead.
+    """
+    return total <= age(now + AHEAD) + math.log2(max(review_count, 1)) + ROUNDING
+
+
 @dataclass(frozen=True)
 class Aggregate:
     """What a film's reviews add up to: how many, the sum of their ratings, and the popularity."""
@@ -110,11 +120,14 @@ def genres(genre: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks, as the gateway (or an operator) vouches for it."""
+    """Who asks, as the gateway (or an operator) vouches for it. `uid` is the account's, None where nobody
+    says: then the id alone does.
+    """
 
     id: int
     username: str
     role: str = "user"
+    uid: str | None = None
 
     @property
     def is_staff(self) -> bool:

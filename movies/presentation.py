@@ -23,7 +23,7 @@ def movie(row: Row[Any]) -> dict[str, Any]:
         "average_rating": row.rating_sum / row.review_count if row.review_count else None,
         "review_count": row.review_count,
         "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
+        "updated_at": iso(max(row.created_at, row.updated_at)),
     }
 
 
@@ -46,7 +46,7 @@ def review(row: Row[Any]) -> dict[str, Any]:
         "spoiler": row.spoiler,
         "likes": row.likes,
         "created_at": iso(row.created_at),
-        "updated_at": iso(row.updated_at),
+        "updated_at": iso(max(row.created_at, row.updated_at)),
     }
 
 

@@ -17,6 +17,7 @@ import redis
 from nameko.extensions import DependencyProvider
 
 from broker import config
+from broker.history import History
 from broker.redis_client import AWAY_SECONDS, redis_client
 from movies.storage.paging import PAGE_BYTES
 
@@ -38,8 +39,8 @@ NOT_SHARED = (
 class PageCache(Protocol):
     """Pages of results, until a write or their lifetime ends them.
 
-    A page's key holds the generation of its time, so that one write makes every page before it unfindable,
-    also those that are being computed from what was there before the write.
+    A page's key holds the history and the generation of its time, so that one write makes every page before
+    it unfindable, also those that are being computed from what was there before the write.
     """
 
     def key(self, kind: str, asked: dict[str, Any]) -> str | None:
@@ -49,6 +50,9 @@ class PageCache(Protocol):
         """The page that was put under `key`; None where there is none."""
 
     def put(self, key: str | None, page: Any) -> None: ...
+
+    def in_history(self, history: History | None) -> None:
+        """Pages of another one are not shown; None is not known."""
 
     def invalidate(self) -> None:
         """Forget every page, after a write."""
@@ -79,6 +83,7 @@ class ProcessCache:
         new = most_bytes // NEW_SHARE
         self._new, self._asked_again = self._segment(new), self._segment(most_bytes - new)
         self._generation = secrets.token_hex(8)
+        self._history = ""
 
     def _segment(self, most_bytes: int) -> "cachetools.TLRUCache[str, Kept]":
         return cachetools.TLRUCache(
@@ -92,6 +97,11 @@ class ProcessCache:
     def bytes(self) -> int:
         """What its pages take."""
         return int(self._new.currsize + self._asked_again.currsize)
+
+    def in_history(self, history: History | None) -> None:
+        if history is not None and history.id != self._history:
+            self._history = history.id
+            self.invalidate()
 
     def key(self, kind: str, asked: dict[str, Any]) -> str | None:
         return f"{self._generation}:{_question(kind, asked)}"
@@ -131,8 +141,15 @@ class RedisCache:
         self._client = client
         self._lifetime = lifetime
         self._away_until = 0.0
+        self._history: str | None = None
+
+    def in_history(self, history: History | None) -> None:
+        if history is not None:
+            self._history = history.id
 
     def key(self, kind: str, asked: dict[str, Any]) -> str | None:
+        if self._history is None:
+            return None
         if time.monotonic() < self._away_until:
             return None
         try:
@@ -143,7 +160,7 @@ class RedisCache:
         except redis.RedisError as error:
             self._away(error)
             return None
-        return f"{PAGES}{generation!r}:{_question(kind, asked)}"
+        return f"{PAGES}{self._history}:{generation!r}:{_question(kind, asked)}"
 
     def get(self, key: str | None) -> Any:
         if key is None:

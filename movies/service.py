@@ -1,27 +1,33 @@
 """Movies' entry points."""
 
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, TypeVar
 
-from nameko.timer import timer
-
-from broker import database, dead_letter_methods, outbox
+from broker import database, dead_letter_methods, history, history_table, outbox
 from broker.arguments import checked
-from broker.clock import Clock
 from broker.consumer import event_handler
 from broker.database import Database
+from broker.errors import PlatformError, ServiceUnavailable
 from broker.events import Envelope, UserDeleted, UserUpdated, read
 from broker.health_file import HealthFile
+from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
 from broker.rpc import rpc
+from broker.schema import Schema
+from broker.speakers import SpeakerProvider
+from broker.timer import timer
 from broker.validation import Fields, Id, Key, parse
 from movies import commands
 from movies.accounts import AccountProvider
 from movies.domain import Actor
-from movies.handlers import movies, people, reviews
+from movies.handlers import histories, movies, people, reviews
 from movies.providers import Cache
 from movies.storage.paging import signer
+
+Answer = TypeVar("Answer")
+KEYING_SECONDS = 10  # that a film of the release before is not found by its title
 
 
 class MoviesService(dead_letter_methods.DeadLetterMethods):
@@ -37,13 +43,14 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
 
     name = "movies"
 
-    transaction = Database("MOVIES_DATABASE_URL")
-    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer)
+    transaction = Database("MOVIES_DATABASE_URL", Schema("movies"))
+    relay = OutboxRelay("MOVIES_DATABASE_URL", source="movies", signer=signer, schema=Schema("movies"))
     accounts = AccountProvider()
     cache = Cache()
     writes = Writes()
-    now = Clock()
     health_file = HealthFile()
+    speaker = SpeakerProvider()
+    history = HistoryWatch("movies")
 
     @rpc
     @checked
@@ -90,10 +97,10 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     def create(self, fields: Fields, actor: commands.ActorFields, idempotency_key: Key | None = None) -> int:
         """Add a movie (`title`, and what else a movie has; `rating` is its prior); answers its id."""
         command = parse(commands.CreateMovie, fields)
-        who = commands.actor(actor)
+        who = self._who(actor)
         write = self.writes.asked(idempotency_key, who.id, fields)
         return self._by_somebody(
-            who, lambda: movies.create(self.transaction, self.cache, command, who, write)
+            who, lambda known: movies.create(self.transaction, self.cache, command, known, write)
         )
 
     @rpc
@@ -103,17 +110,21 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     ) -> None:
         """Change any of a movie's fields. Raises NotFound; Forbidden unless the actor's own, or staff."""
         command = parse(commands.UpdateMovie, fields)
-        who = people.confirmed(self.accounts, commands.actor(actor))
+        who = people.confirmed(self.accounts, self._who(actor))
         write = self.writes.asked(idempotency_key, who.id, movie_id, fields)
-        movies.update(self.transaction, self.cache, movie_id, command, who, write)
+        self._by_somebody(
+            who, lambda known: movies.update(self.transaction, self.cache, movie_id, command, known, write)
+        )
 
     @rpc
     @checked
     def delete(self, movie_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None) -> None:
         """Delete a movie with its reviews. Raises NotFound, and Forbidden as `update` does."""
-        who = people.confirmed(self.accounts, commands.actor(actor))
+        who = people.confirmed(self.accounts, self._who(actor))
         write = self.writes.asked(idempotency_key, who.id, movie_id)
-        movies.delete(self.transaction, self.cache, movie_id, who, write)
+        self._by_somebody(
+            who, lambda known: movies.delete(self.transaction, self.cache, movie_id, known, write)
+        )
 
     @rpc
     def clear_cache(self) -> None:
@@ -130,10 +141,10 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
         Raises NotFound (movie) and Conflict (the actor has reviewed it already).
         """
         command = parse(commands.CreateReview, fields)
-        who = commands.actor(actor)
+        who = self._who(actor)
         write = self.writes.asked(idempotency_key, who.id, movie_id, fields)
         return self._by_somebody(
-            who, lambda: reviews.create(self.transaction, self.cache, movie_id, command, who, write)
+            who, lambda known: reviews.create(self.transaction, self.cache, movie_id, command, known, write)
         )
 
     @rpc
@@ -143,9 +154,11 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     ) -> None:
         """Change any of a review's fields. Raises NotFound, and Forbidden for another's."""
         command = parse(commands.UpdateReview, fields)
-        who = commands.actor(actor)
+        who = self._who(actor)
         write = self.writes.asked(idempotency_key, who.id, review_id, fields)
-        reviews.update(self.transaction, self.cache, review_id, command, who, write)
+        self._by_somebody(
+            who, lambda known: reviews.update(self.transaction, self.cache, review_id, command, known, write)
+        )
 
     @rpc
     @checked
@@ -153,9 +166,11 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
         self, review_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None
     ) -> None:
         """Delete a review. Raises NotFound, and Forbidden for another's, unless the actor is staff."""
-        who = people.confirmed(self.accounts, commands.actor(actor))
+        who = people.confirmed(self.accounts, self._who(actor))
         write = self.writes.asked(idempotency_key, who.id, review_id)
-        reviews.delete(self.transaction, self.cache, review_id, who, write)
+        self._by_somebody(
+            who, lambda known: reviews.delete(self.transaction, self.cache, review_id, known, write)
+        )
 
     @rpc
     @checked
@@ -194,38 +209,44 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     @checked
     def like(self, review_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None) -> int:
         """Like a review, once however often; answers its likes. Raises NotFound; Forbidden for one's own."""
-        who = commands.actor(actor)
+        who = self._who(actor)
         write = self.writes.asked(idempotency_key, who.id, review_id)
         return self._by_somebody(
-            who, lambda: reviews.like(self.transaction, review_id, who, write, wanted=True)
+            who, lambda known: reviews.like(self.transaction, review_id, known, write, wanted=True)
         )
 
     @rpc
     @checked
     def unlike(self, review_id: Id, actor: commands.ActorFields, idempotency_key: Key | None = None) -> int:
         """Take a like back; answers the likes. Raises as `like` does."""
-        who = commands.actor(actor)
+        who = self._who(actor)
         write = self.writes.asked(idempotency_key, who.id, review_id)
         return self._by_somebody(
-            who, lambda: reviews.like(self.transaction, review_id, who, write, wanted=False)
+            who, lambda known: reviews.like(self.transaction, review_id, known, write, wanted=False)
         )
 
     @rpc
     def public_keys(self) -> list[Fields]:
-        """The public keys that verify the signatures of this service's events, as JSON Web Keys."""
+        """The public keys that verify the signatures of this service's events, as JSON Web Keys, with the
+        history that events are of now: `"history": {"number", "id", "began_at" (seconds since 1970),
+        "before": [id]}`.
+        """
         with self.transaction.reading() as reader:
-            return [signer(reader).jwk]
+            now_in = history.said(history_table.current(reader))
+            return [{**signer(reader).jwk, "history": now_in}]
 
     @rpc
     def status(self) -> dict[str, str]:
-        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`."""
-        return database.status(self.transaction)
+        """`{"status": "OK", "database": "Connected"}`, or `ERROR`, `Not connected` and `error`: why it cannot
+        serve, as of some moments ago.
+        """
+        return self.history.status(database.status(self.transaction))
 
     @rpc
     def outbox(self) -> dict[str, Any]:
         """What waits to be announced: `{"waiting": int, "oldest_seconds": float | None}`."""
         with self.transaction() as session:
-            return outbox.backlog(session, self.now())
+            return outbox.backlog(session, self.transaction.now())
 
     @event_handler("auth", "user_updated")
     def handle_user_updated(self, event: Envelope) -> None:
@@ -235,9 +256,29 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     def handle_user_deleted(self, event: Envelope) -> None:
         people.forget(self.transaction, self.accounts, read(event, UserDeleted).user.id)
 
-    @timer(interval=3600)
+    @timer(interval=LOOK_SECONDS, eager=True)
+    def look_at_histories(self) -> None:
+        self.history.look(self.transaction)
+        histories.follow(self.transaction, self.accounts, self.history)
+        self.cache.in_history(self.history.current)
+
+    @timer(interval=300, eager=True)
+    def mend_popularity(self) -> None:
+        with suppress(ServiceUnavailable):
+            reviews.mend_popularity(self.transaction, self.cache)
+
+    @timer(interval=3600, expected_exceptions=PlatformError)
     def forget_old_keys(self) -> None:
         self.writes.forget_old(self.transaction)
 
-    def _by_somebody(self, who: Actor, write: Callable[[], int]) -> int:
+    @timer(interval=KEYING_SECONDS, expected_exceptions=PlatformError)
+    def key_films(self) -> None:
+        movies.key_films(self.transaction, self.cache)
+
+    def _who(self, actor: commands.ActorFields) -> Actor:
+        """Who writes. Raises ServiceUnavailable where the data do not go with auth's."""
+        self.history.check()
+        return commands.actor(actor, self.speaker)
+
+    def _by_somebody(self, who: Actor, write: Callable[[Actor], Answer]) -> Answer:
         return people.introduced(self.transaction, self.accounts, who, write)

@@ -5,10 +5,9 @@ which must not wait while a review's signature cannot be checked.
 import asyncio
 import itertools
 import logging
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from broker.events import Envelope, ReviewEvent, read
 from broker.tally import Tally
@@ -35,6 +34,13 @@ class Signatures(Protocol):
     async def is_so(self, said: ReviewEvent) -> bool: ...
 
 
+class Histories(Protocol):
+    """In which history movies is; see `review_histories.ReviewHistories`."""
+
+    async def includes(self, data: Mapping[str, Any], at: float) -> bool: ...
+    async def look(self) -> bool: ...
+
+
 @dataclass(frozen=True)
 class Recipients:
     """Whom what is heard concerns."""
@@ -45,6 +51,7 @@ class Recipients:
     presence: Presence
     peers: Peers
     signatures: Signatures
+    histories: Histories
 
 
 class Deliveries:
@@ -94,7 +101,7 @@ class Deliveries:
         if isinstance(heard, Turn):
             await self._turn(heard)
             return
-        past, now = self._to.history, time.time()
+        past, now = self._to.history, self._to.tokens.now()
         if heard.type == MARK:
             handlers.remember(heard, past, now)
         elif await self._is_movies(heard):
@@ -107,14 +114,18 @@ class Deliveries:
         """Whether movies has said this; notes what it has not. Raises ValueError for other data."""
         said = read(envelope, REVIEW_EVENTS[envelope.type][0])
         signatures = self._to.signatures
-        if handlers.is_stale(envelope, self._to.history.seconds, time.time()):
+        if handlers.is_stale(envelope, self._to.history.seconds, self._to.tokens.now()):
             self._dropped.note(envelope.type, f"{envelope.id} is older than what is kept")
             return False
+        if not await self._to.histories.includes(
+            envelope.data, handlers.moment(envelope, self._to.tokens.now())
+        ):
+            return False  # of the time that a restore has undone
         if not signatures.may_be_of_before(envelope):
             if await signatures.hold(envelope):
                 return True
         elif not self._caught_up.is_set():
-            handlers.remember_no_further(envelope, self._to.history, time.time())
+            handlers.remember_no_further(envelope, self._to.history, self._to.tokens.now())
             return False
         elif await signatures.is_so(said):
             return True
@@ -123,12 +134,23 @@ class Deliveries:
 
     async def _turn(self, turn: Turn) -> None:
         if turn is Turn.CAUGHT_UP:
+            await self._to.histories.look()  # before anybody is told that nothing was missed
             self._caught_up.set()
         else:
             self._caught_up.clear()
             self._to.history.clear()
             # Whoever is connected may have missed something, and learns of it by joining again.
             await self._anew()
+
+    async def in_another_history(self, began_at: float, *, was_known: bool) -> None:
+        """Movies is in a history that began then. `was_known`: it was in another one until now, and who is
+        connected was told what is undone.
+        """
+        if was_known:
+            self._to.history.clear()
+            await self._anew()
+        else:
+            self._to.history.forget_before(began_at)
 
     async def _other(self, heard: Heard) -> None:
         assert isinstance(heard, Envelope)  # noqa: S101

@@ -8,11 +8,12 @@ where somebody deletes the stream.
 """
 
 import logging
+import math
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -221,7 +222,7 @@ class Feed(ConsumerMixin):
     def _stream(self) -> kombu.Queue:
         queue = review_stream()
         if self._streams:
-            since = datetime.now(UTC) - timedelta(seconds=self._history_seconds)
+            since = f"{math.ceil(self._history_seconds)}s"  # by the broker's clock
             queue.consumer_arguments = {"x-stream-offset": self._seen[0] if self._seen else since}
         return queue
 

@@ -69,6 +69,9 @@ class Past(Protocol):
 class Tokens(Protocol):
     """Whom tokens speak for, and what happens to them (times are in seconds since 1970, UTC)."""
 
+    def now(self) -> float | None:
+        """By the platform's clock; None while that is not known."""
+
     async def identify(self, token: str) -> Identity: ...
     def is_live(self, identity: Identity) -> bool: ...
     def ending(self, identity: Identity) -> Ending | None: ...
@@ -215,44 +218,46 @@ async def room_presence(data: object, presence: Presence) -> Answer:
     }
 
 
-async def push_review(envelope: Envelope, rooms: Rooms, past: Past, now: float) -> None:
+async def push_review(envelope: Envelope, rooms: Rooms, past: Past, now: float | None) -> None:
     """Tell every room that a review event concerns, unless they were told of it before.
 
-    `now` is in seconds since 1970. Raises ValueError for another event.
+    `now` is in seconds since 1970, by the platform's clock; None where that is not known. Raises ValueError
+    for another event.
     """
     news = domain.fan_out(envelope)
     async with past.turn:
-        if past.add(news.id, now, news):
+        if past.add(news.id, moment(envelope, now) if now is None else now, news):
             for room in news.rooms:
                 await rooms.tell(room, news.event, news.payload(room))
 
 
-def remember(envelope: Envelope, past: Past, now: float) -> None:
+def remember(envelope: Envelope, past: Past, now: float | None) -> None:
     """Record a review event, or a mere mark in their order, of before: nobody is told.
 
     Raises ValueError for other events.
     """
     news = domain.fan_out(envelope) if envelope.type in domain.REVIEW_EVENTS else None
-    past.add(envelope.id, _moment(envelope, now), news)
+    past.add(envelope.id, moment(envelope, now), news)
 
 
-def remember_no_further(envelope: Envelope, past: Past, now: float) -> None:
+def remember_no_further(envelope: Envelope, past: Past, now: float | None) -> None:
     """What was told until this event, and by it, is not known: who was there then reads anew.
 
     Raises ValueError for other events.
     """
     domain.fan_out(envelope)
-    past.begin_at(envelope.id, _moment(envelope, now))
+    past.begin_at(envelope.id, moment(envelope, now))
 
 
-def is_stale(envelope: Envelope, seconds: float, now: float) -> bool:
+def is_stale(envelope: Envelope, seconds: float, now: float | None) -> bool:
     """Whether it is from before what is remembered: somebody plays it again, now that its id is forgotten."""
-    return _moment(envelope, now) < now - seconds
+    return now is not None and moment(envelope, now) < now - seconds
 
 
-def _moment(envelope: Envelope, now: float) -> float:
+def moment(envelope: Envelope, now: float | None) -> float:
     """When it was recorded, in seconds since 1970: never in the future, or it would not be forgotten."""
-    return min(datetime.fromisoformat(envelope.time).timestamp(), now)
+    recorded = datetime.fromisoformat(envelope.time).timestamp()
+    return recorded if now is None else min(recorded, now)
 
 
 async def repeat(envelope: Envelope, rooms: Rooms) -> None:

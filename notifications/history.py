@@ -5,6 +5,7 @@ whichever room. What a room told since then is replayed whole or not at all.
 """
 
 import asyncio
+import math
 import sys
 import time
 import uuid
@@ -49,7 +50,8 @@ class _Room:
 class History:
     """The last `most_per_room` events of each room, none older than `seconds`, `most_bytes` in all.
 
-    All of it is used on one event loop. `clock` tells seconds since 1970.
+    All of it is used on one event loop. `clock` tells seconds since 1970, or None while it is not known what
+    time it is: then nothing is forgotten for its age.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class History:
         most_per_room: int,
         seconds: float,
         most_bytes: int,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float | None] = time.time,
     ) -> None:
         # Held while an event is recorded and told to its rooms, and while a client that has been told all
         # that was before enters one: so it hears each event either by replay or live.
@@ -72,7 +74,8 @@ class History:
     def clear(self) -> None:
         """Forget everything; positions of before are unknown from now on."""
         self._forget()
-        self.add(uuid.uuid4().hex, self._clock())  # somewhere to begin
+        now = self._clock()
+        self.add(uuid.uuid4().hex, math.inf if now is None else now)  # somewhere to begin
 
     def _forget(self) -> None:
         self._events: OrderedDict[str, _Event] = OrderedDict()
@@ -102,6 +105,14 @@ class History:
             if not waiting.done():
                 waiting.set_result(None)
         return True
+
+    def forget_before(self, moment: float) -> None:
+        """Forget what is of before `moment`; positions of then are unknown."""
+        old = [number for number, event in enumerate(self._events.values(), 1) if event.at < moment]
+        for _ in range(max(old, default=0)):
+            self._drop(next(iter(self._events.values())))
+        if not self._events:
+            self.clear()
 
     def begin_at(self, event_id: str, at: float) -> None:
         """Forget everything before this event of the moment `at`; positions of before are unknown."""
@@ -146,20 +157,27 @@ class History:
 
     def _forget_the_old(self) -> None:
         """The newest event stays, if only as a position."""
-        oldest = self._clock() - self.seconds
+        now = self._clock()
+        oldest = -math.inf if now is None else now - self.seconds
         while len(self._events) > 1:
             event = next(iter(self._events.values()))
+            if now is not None:
+                event.at = min(event.at, now)  # what is of the future counts as now
             if event.at >= oldest and self._bytes <= self._most_bytes:
                 return
-            del self._events[event.id]
-            if event.news is not None:
-                for name in event.rooms:
-                    room = self._rooms[name]
-                    if room.events[0] is event:
-                        self._let_go(room)
-                    if not room.events:
-                        del self._rooms[name]
-            self._bytes -= event.bytes
+            self._drop(event)
+
+    def _drop(self, event: _Event) -> None:
+        """Forget the oldest."""
+        del self._events[event.id]
+        if event.news is not None:
+            for name in event.rooms:
+                room = self._rooms[name]
+                if room.events[0] is event:
+                    self._let_go(room)
+                if not room.events:
+                    del self._rooms[name]
+        self._bytes -= event.bytes
 
     def _let_go(self, room: _Room) -> None:
         """Take its oldest event out of a room; what no room holds is remembered as a place alone."""

@@ -17,7 +17,7 @@ from nameko.exceptions import MethodNotFound
 
 from broker.errors import ServiceUnavailable
 from broker.hints import PAUSE_SECONDS, READING_PAUSE_SECONDS, Hints, Question
-from broker.rpc_client import call
+from broker.rpc_client import BrokerBlocked, call
 from broker.tokens import Confirmation, Ending, Identity, ReadingAllowance, TokenVerifier
 from notifications.handlers import Gone
 from notifications.peers import Peers
@@ -92,18 +92,25 @@ class TokenKeeper:
         self._wanted = False  # a reading, by somebody who may have come while one was under way
         self._stopping = False
         self._reading_works: bool | None = None
+        self._is_blocked = False  # the broker, when it was last asked
         self._read_at = time.monotonic()  # when a reading last went well, or when waiting for one began
         self._settled = asyncio.Event()  # cleared while a client waits for a reading
         self._allowance = ReadingAllowance()
 
     def why_not_ready(self) -> str | None:
         """Why tokens cannot be checked by what auth says now."""
+        if self._is_blocked:
+            return "The broker takes nothing for now"
         if not self._verifier.loaded:
             return "Sign-in cannot be checked yet"
         late = MOST_LATE_READINGS * self._refresh_seconds + VERIFICATION_SECONDS
         if time.monotonic() - self._read_at > late:
             return "What auth says of sign-ins has not been read for too long"
         return None
+
+    def now(self) -> float | None:
+        """Seconds since 1970, by the clock that auth's readings tell; None until the first."""
+        return self._verifier.now() if self._verifier.loaded else None
 
     async def identify(self, token: str) -> Identity:
         """Whom `token` speaks for. A key not known yet may be new, so the state is read again for it.
@@ -232,6 +239,7 @@ class TokenKeeper:
     def _note(self, error: Exception | None) -> None:
         """Log the first reading, and then only what changes."""
         works = error is None
+        self._is_blocked = isinstance(error, BrokerBlocked)
         if works != self._reading_works:
             if works:
                 _log.info("tokens can be checked")

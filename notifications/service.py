@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -13,6 +14,8 @@ from aiohttp import web
 from broker import config
 from broker.doors import files
 from broker.errors import PlatformError
+from broker.history import History
+from broker.readiness import LOOK_SECONDS, Check, Trouble, TroubleLog, troubles
 from broker.rpc_client import bounded_connection
 from broker.tokens import Confirmation, Identity
 from notifications import handlers, presence
@@ -23,9 +26,10 @@ from notifications.endings import Endings
 from notifications.feed import Feed
 from notifications.front_door import front_door, in_one_form, serve
 from notifications.handlers import Answer, Client, Gone, Rooms, Tokens
-from notifications.history import History
+from notifications.history import History as RoomHistory
 from notifications.peers import GONE, Peers
 from notifications.providers import SocketRooms, TokenKeeper
+from notifications.review_histories import MoviesWord, ReviewHistories
 from notifications.review_signatures import ReviewSignatures
 from notifications.sockets import ROOT, socket_server
 
@@ -63,10 +67,12 @@ class Notifier:
         )
         self._alone = self._settings.in_memory
         self._presence = presence.Presence(self._peers, self._clients.in_room, alone=self._alone)
-        self._history = History(
+        self._clock: Callable[[], float | None] = lambda: None
+        self._history = RoomHistory(
             self._settings.NOTIFIER_HISTORY_EVENTS,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
             HISTORY_BYTES,
+            clock=self._now,
         )
         self._use_cases: dict[str, UseCase] = {
             "join_notification": partial(
@@ -78,6 +84,10 @@ class Notifier:
         self._door = front_door(self._settings, settings.get(files.DOORS, 1))
         self._runner: web.AppRunner | None = None
         self._stopping = False
+
+    def _now(self) -> float | None:
+        """By the platform's clock; None while that is not known."""
+        return self._clock()
 
     async def start(self) -> None:
         """Listen, then hear the broker's events, those of the last hours first: returns when all of it works,
@@ -92,6 +102,8 @@ class Notifier:
         self._tokens = TokenKeeper(
             self._connection, self._settings.REVOCATION_REFRESH, hand_over, self._confirmed
         )
+        self._histories = ReviewHistories(MoviesWord(self._connection, hand_over), self._in_another_history)
+        self._clock = self._tokens.now
         recipients = Recipients(
             rooms=self._rooms,
             history=self._history,
@@ -99,8 +111,9 @@ class Notifier:
             presence=self._presence,
             peers=self._peers,
             signatures=ReviewSignatures(self._connection, hand_over),
+            histories=self._histories,
         )
-        deliveries = Deliveries(recipients, self._caught_up, self._server.drop_all)
+        self._deliveries = deliveries = Deliveries(recipients, self._caught_up, self._server.drop_all)
         self._feed = Feed(
             self._connection,
             self._settings.NOTIFIER_HISTORY_HOURS * 3600,
@@ -109,24 +122,38 @@ class Notifier:
             changed=lambda hears: hand_over(self._hearing_changed, hears),
         )
         self._endings = Endings(self._server, self._clients, self._tokens)
+        # What keeps it from being ready, asked in this order.
+        self._checks: list[Check] = [
+            lambda: "The notifier is stopping" if self._stopping else None,
+            lambda: self._feed.trouble,
+            self._why_not_hearing,
+            self._tokens.why_not_ready,
+        ]
         self._open_entrances()
         self._runner = await self._listen()
-        self._pushing = asyncio.create_task(deliveries.run())
+        self._pushing = asyncio.gather(deliveries.run(), self._histories.keep_looking())
         self._tokens.start()
         self._feed.start()
         self._peers.start()
         self._presence.start()
         self._endings.start()
+        self._telling = asyncio.create_task(self._tell_of_troubles())
         with suppress(TimeoutError):
             async with asyncio.timeout(START_SECONDS):
                 await self._hearing.wait()
                 await self._caught_up.wait()
 
+    def leave(self) -> None:
+        """Say that it is stopping, and serve as before: `stop` does the rest, DRAIN_SECONDS later."""
+        if not self._stopping:
+            self._stopping, self._left_at = True, time.monotonic()
+
     async def stop(self) -> None:
-        """Stop listening and hearing, close every socket, and end the threads."""
-        self._stopping = True
+        """Leave; then stop listening and hearing, close every socket, and end the threads."""
+        self.leave()
         if self._runner is None:
             return
+        await asyncio.sleep(self._left_at + self._settings.DRAIN_SECONDS - time.monotonic())
         # First of all: a client whose socket is closed connects again at once, and must not come back here.
         self._door.close()
         self._feed.stop()
@@ -144,6 +171,7 @@ class Notifier:
                 _log.warning("a thread is still waiting for the broker")
                 break
             await asyncio.sleep(0.02)
+        self._telling.cancel()
         self._pushing.cancel()
         with suppress(asyncio.CancelledError):
             await self._pushing
@@ -175,17 +203,27 @@ class Notifier:
         return web.json_response({"status": "OK"})
 
     async def _ready(self, _: web.Request) -> web.Response:
-        if self._stopping:
-            return web.json_response({"message": "The notifier is stopping"}, status=503)
-        if self._feed.trouble:
-            return web.json_response({"message": self._feed.trouble}, status=503)
-        if not self._hearing.is_set():
-            return web.json_response({"message": "The broker is not connected"}, status=503)
-        if not self._caught_up.is_set():
-            return web.json_response({"message": "What the rooms were told is still being read"}, status=503)
-        if why_not := self._tokens.why_not_ready():
-            return web.json_response({"message": why_not}, status=503)
+        if (trouble := self._trouble()) is not None:
+            return web.json_response({"message": trouble.sentence}, status=503)
         return web.json_response({"status": "OK"})
+
+    def _trouble(self) -> Trouble | None:
+        """Why it is not ready. Asks nobody: it is all known."""
+        return next(troubles(self._checks), None)
+
+    async def _tell_of_troubles(self) -> None:
+        said = TroubleLog(_log, "the notifier")
+        started = time.monotonic()
+        while self._trouble() is not None and time.monotonic() - started < START_SECONDS:
+            await asyncio.sleep(LOOK_SECONDS)  # a start takes its time, and is no trouble
+        while not self._stopping:
+            said.tell(self._trouble())
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def _why_not_hearing(self) -> str | None:
+        if not self._hearing.is_set():
+            return "The broker is not connected"
+        return None if self._caught_up.is_set() else "What the rooms were told is still being read"
 
     def _open_entrances(self) -> None:
         self._server.on("connect", self._connect)
@@ -259,6 +297,9 @@ class Notifier:
         else:
             self._hearing.clear()
         self._presence.hearing_changed(hears)
+
+    async def _in_another_history(self, history: History, was_known: bool) -> None:
+        await self._deliveries.in_another_history(history.began_at.timestamp(), was_known=was_known)
 
     def _confirmed(self, confirmation: Confirmation) -> None:
         for session in confirmation.sessions:

@@ -90,7 +90,9 @@ def sign_in(base: str, email: str, password: str = PASSWORD) -> Account:
     response = Api(base).post("/api/auth/login", {"email": email, "password": password})
     assert response.status_code == 200, response.text
     api = Api(base, response.json()["access_token"])
-    profile = api.get("/api/auth/me").json()
+    answer = api.get("/api/auth/me")
+    assert answer.status_code == 200, answer.text
+    profile = answer.json()
     return Account(profile["id"], profile["username"], email, response.json()["access_token"], api, password)
 
 

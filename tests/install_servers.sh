@@ -8,7 +8,7 @@ Usage: tests/install_servers.sh [--help]
 
 Installs, from the packages of Debian or Ubuntu and as root, what the test suite
 needs and this machine lacks: RabbitMQ, Redis, PostgreSQL, PgBouncer, amqp-tools,
-docker-compose, curl, Node.js and npm. Does nothing, and says nothing, if nothing
+docker-compose, curl, faketime, Node.js and npm. Does nothing, and says nothing, if nothing
 is missing. No service is started.
 
 A server that the environment gives is not needed:
@@ -59,7 +59,7 @@ is_installed() {
 # The Debian packages of what is needed and not there, one a line.
 missing_packages() {
     local package
-    local needed=(amqp-tools curl docker-compose nodejs npm pgbouncer)
+    local needed=(amqp-tools curl docker-compose faketime nodejs npm pgbouncer)
     [[ -n ${AMQP_URI:-} ]] || needed+=(rabbitmq-server)
     [[ -n ${REDIS_URL:-} ]] || needed+=(redis-server)
     [[ -n ${TEST_POSTGRES_URL:-} ]] || needed+=(postgresql)

@@ -147,6 +147,7 @@ class FullDeployment:
             **CHEAP_PASSWORDS,
             **CROWDED_ADDRESS,
         }
+        self.of_part: dict[str, dict[str, str]] = {}  # what a process has in its environment, by its name
         self.processes: list[Process] = []
         self._gateway_ports = [free_port() for _ in range(gateways)]
         self._notifier_ports = [free_port() for _ in range(notifiers)]
@@ -193,7 +194,9 @@ class FullDeployment:
         return next(each for each in reversed(self.processes) if each.name == part)
 
     def start_process(self, name: str, command: list[str | Path], more: Mapping[str, str]) -> Process:
-        process = Process(name, command, {**self.environment, **more}, self.folder)
+        process = Process(
+            name, command, {**self.environment, **self.of_part.get(name, {}), **more}, self.folder
+        )
         others = [each for each in self.processes if each.name != name or each.is_running()]
         self.processes = [*others, process]
         return process
@@ -237,8 +240,12 @@ class Embedded:
         self.process: Process | None = None
 
     def start(self) -> None:
-        self.process = Process("standalone", [sys.executable, "standalone.py"], self.environment, self.folder)
+        self.process = self.launched()
         wait_until_ready(self.gateways, self.notifiers, [self.process])
+
+    def launched(self) -> Process:
+        """The process, before anything of it answers."""
+        return Process("standalone", [sys.executable, "standalone.py"], self.environment, self.folder)
 
     def set_role(self, username: str, role: str) -> None:
         ended = run([sys.executable, "standalone.py", "set-role", username, role], self.environment)

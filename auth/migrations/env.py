@@ -2,4 +2,5 @@
 
 from broker import migration
 
-migration.run("AUTH_DATABASE_URL")
+# What the newest migration makes serves the release before too, whose schema was of this revision.
+migration.run("AUTH_DATABASE_URL", serves="0002")

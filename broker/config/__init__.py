@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from broker.config import model
 from broker.config.faults import ConfigurationError
-from broker.config.kinds import MEMORY_BROKER
+from broker.config.kinds import MEMORY_BROKER, MOST_SECRET_BYTES
 from broker.config.logs import set_up_logging
 from broker.config.model import Settings, settings
 from broker.config.source import Source, parse
 
 __all__ = [
     "MEMORY_BROKER",
+    "MOST_SECRET_BYTES",
     "ONE_PROCESS",
     "ConfigurationError",
     "Settings",

@@ -193,7 +193,9 @@ def level(value: Any) -> str:
 
 Text = Annotated[str, BeforeValidator(_text), Must("text, or empty")]
 Filled = Annotated[Text, Field(min_length=1), Must("text, and not empty")]
-Secret = Annotated[Text, AfterValidator(_secret), Must("text, or empty"), Veiled()]
+Secret = Annotated[
+    Text, AfterValidator(_secret), Must(f"text of {MOST_SECRET_BYTES} bytes at most, or empty"), Veiled()
+]
 Broker = Annotated[Text, AfterValidator(_broker), Must("an amqp:// or amqps:// URL, or memory://"), Veiled()]
 DatabaseUrl = Annotated[Text, AfterValidator(_database), Must("a postgresql:// URL, or empty"), Veiled()]
 CacheUrl = Annotated[Text, AfterValidator(_cache), Must("a redis:// URL, or empty"), Veiled()]

@@ -113,6 +113,8 @@ def must_be(name: str) -> str:
     least, most = _bound(field, "ge"), _bound(field, "le")
     if field.annotation is int:
         return f"a whole number from {least} to {most}"
+    if least is not None:
+        return f"a number from {least} to {most}"
     return f"a number above {_bound(field, 'gt')}, and at most {most}"
 
 

@@ -95,7 +95,9 @@ class SignIn(Section):
         3600, ge=1, le=DAY * 365, description="seconds that an access token is good for"
     )
     SIGNING_KEY_SECRET: Secret = Field(
-        "", description="encrypts the signing keys in the database; empty: they lie there in the clear"
+        "",
+        description="encrypts the signing keys in the database; empty: they lie there in the clear; "
+        "change it by `make change-secret`",
     )
     PASSWORD_COST: Annotated[int, Must("a power of two, from 1024 to 1048576")] = Field(
         32768,
@@ -127,6 +129,15 @@ class Waits(Section):
     )
     DATABASE_POOL_SIZE: int = Field(
         10, ge=1, le=1000, description="connections that a process keeps to its database"
+    )
+    MIGRATION_PATIENCE: Seconds = Field(
+        600, description="seconds that `make migrate` waits, in all, for those who hold its tables"
+    )
+    DRAIN_SECONDS: float = Field(
+        0,
+        ge=0,
+        le=3600,
+        description="seconds after SIGTERM in which both doors serve as before and `/health/ready` says 503",
     )
     max_workers: int = Field(
         20,
@@ -178,7 +189,8 @@ class Gateway(Section):
         "the same",
     )
     GATEWAY_STOP_GRACE: Seconds = Field(
-        2, description="seconds after SIGTERM in which requests are still taken on open connections"
+        2,
+        description="seconds after the port is closed in which requests are still taken on open connections",
     )
     GATEWAY_LOG_RATE: int = Field(
         100,

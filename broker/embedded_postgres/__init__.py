@@ -4,6 +4,8 @@ The wheel gives the programs. Its Python stays unused: it believes any postmaste
 what their command lines say.
 """
 
+from .data_folder import alone_on
 from .keeper import EmbeddedPostgres
+from .supervisor import Lost
 
-__all__ = ["EmbeddedPostgres"]
+__all__ = ["EmbeddedPostgres", "Lost", "alone_on"]

@@ -19,8 +19,9 @@ import psutil
 
 from broker.config import ConfigurationError
 
-from . import account, pid_file, predecessor, programs, server
+from . import account, cluster_folder, pid_file, predecessor, processes, programs, server
 from .server import Server
+from .supervisor import Supervisor
 
 CLUSTER = f"postgres-{programs.MAJOR}"
 # Beside its clients' connections: an operator or two, and what PostgreSQL keeps for itself.
@@ -73,6 +74,12 @@ class EmbeddedPostgres:
     ) -> None:
         self._close()
 
+    def supervise(self) -> None:
+        """Start the server of ours again where it dies, until interrupted. Raises Lost if that is in vain."""
+        if self._server is None:
+            raise RuntimeError("the embedded PostgreSQL is not ours")
+        Supervisor(self._server, self._settings).run()
+
     def url(self, database: str) -> str:
         """SQLAlchemy's URL of a database of this server."""
         return server.url(self._socket_folder, database)
@@ -115,12 +122,14 @@ class EmbeddedPostgres:
         """Get the lock, ending the server that holds it if it does not end by itself."""
         if self._locks_within(LEAVING_SECONDS):
             return
-        for number in (signal.SIGINT, signal.SIGQUIT):
-            for cluster in (self.cluster, self._unfinished, self._old):
-                left = pid_file.postmaster(cluster)
-                if left is not None:
-                    with suppress(psutil.NoSuchProcess):
-                        left.send_signal(number)
+        clusters = (self.cluster, self._unfinished, self._old)
+        postmasters = [left for left in map(pid_file.postmaster, clusters) if left is not None]
+        _send(signal.SIGINT, postmasters)
+        if postmasters and self._locks_within(server.STOP_SECONDS):
+            return
+        for number in (signal.SIGQUIT, signal.SIGKILL):
+            # Of a postmaster that was killed, too.
+            _send(number, [left for cluster in clusters for left in processes.of(cluster)])
             if self._locks_within(server.STOP_SECONDS):
                 return
         raise ConfigurationError(
@@ -147,10 +156,13 @@ class EmbeddedPostgres:
                 f"{self.cluster}: a PostgreSQL that the platform did not start serves it "
                 f"(process {by_hand.pid}); stop that first"
             )
-        if not self.cluster.exists():
+        if self.cluster.exists():
+            account.of(self.cluster)
+        if cluster_folder.is_missing(self.cluster):
             if not self._owner:
                 raise self._nothing_is_there()
             self._make_cluster()
+        cluster_folder.check(self.cluster)
         predecessor.warn_of_late_writes(self._old, self.cluster)
         self._server = self._server_on(self.cluster)
         self._server.start(self._settings)
@@ -166,9 +178,8 @@ class EmbeddedPostgres:
 
     def _make_cluster(self) -> None:
         """The cluster is there whole, with what it inherits, or not at all: its folder gets its name last."""
-        if self._unfinished.exists():
-            shutil.rmtree(self._unfinished)
         inherits = predecessor.has_data(self._old)
+        cluster_folder.remove_unfinished(self._unfinished, is_copy=inherits)
         try:
             self._make_empty_cluster(account.for_new_data(self.data))
             if inherits:
@@ -194,6 +205,12 @@ class EmbeddedPostgres:
             raise ConfigurationError(
                 f"PostgreSQL could not make its files in {self._unfinished}: {said[0] if said else error}"
             ) from error
+
+
+def _send(number: signal.Signals, processes: list[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(number)
 
 
 def _sync(folder: Path) -> None:

@@ -5,15 +5,18 @@ names the original's server. A process is a folder's server if it is a PostgreSQ
 """
 
 import os
-from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
+from . import processes
+from .account import Account
+
 NAME = "postmaster.pid"
 # The lines of PostgreSQL's src/include/utils/pidfile.h, from 0.
-PID, SOCKET_FOLDER, STATUS = 0, 4, 7
+PID, DATA_FOLDER, SOCKET_FOLDER, STATUS = 0, 1, 4, 7
 HIGHEST_PID = 2**31 - 1
+MOST_BYTES = 8192
 
 
 def postmaster(cluster: Path) -> psutil.Process | None:
@@ -23,10 +26,9 @@ def postmaster(cluster: Path) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(pid)
-        ours = process.name().startswith("postgres") and os.path.samefile(process.cwd(), cluster)
     except (psutil.Error, OSError):
         return None
-    return process if ours and process.status() != psutil.STATUS_ZOMBIE else None
+    return process if processes.serves(process, cluster) else None
 
 
 def ready_socket_folder(cluster: Path) -> Path | None:
@@ -37,28 +39,41 @@ def ready_socket_folder(cluster: Path) -> Path | None:
     return Path(os.fsdecode(lines[SOCKET_FOLDER]))
 
 
-def disown(cluster: Path) -> None:
+def other_folder(cluster: Path) -> Path | None:
+    """Where the file says that its server worked, if that is another folder than this."""
+    lines = _lines(cluster)
+    own = os.fsencode(cluster).splitlines()[0]  # a path may have lines, too
+    if len(lines) <= SOCKET_FOLDER or lines[DATA_FOLDER] == own:
+        return None
+    return Path(os.fsdecode(lines[DATA_FOLDER]))
+
+
+def disown(cluster: Path, account: Account) -> None:
     """Before a start, when no server of ours is there: whom the file names must not keep us from it.
 
-    PostgreSQL does not start over a file that says nothing, or that names a living process of the same user.
-    In the latter we put ourselves: it takes its parent's number for an old one, and still looks, as for any
-    stale file, whether somebody uses the shared memory that the file names.
+    PostgreSQL does not start over a file that says nothing, that it may not read, or that names a living
+    process of the same user. In the latter we put ourselves: it takes its parent's number for an old one, and
+    still looks, as for any stale file, whether somebody uses the shared memory that the file names.
     """
     path = cluster / NAME
     lines = _lines(cluster)
     pid = _pid(lines)
     if pid is None:
         path.unlink(missing_ok=True)
-    elif psutil.pid_exists(pid):
-        status = path.stat()
+    elif psutil.pid_exists(pid) or not account.owns(path):
+        path.unlink()
         path.write_bytes(b"\n".join([str(os.getpid()).encode(), *lines[1:], b""]))
-        with suppress(PermissionError):
-            os.chown(path, status.st_uid, status.st_gid)
+        account.give(path)
+        path.chmod(0o600)
 
 
 def _lines(cluster: Path) -> list[bytes]:
+    path = cluster / NAME
     try:
-        return (cluster / NAME).read_bytes().splitlines()
+        if not path.is_file():  # to open a pipe would be to wait for its writer
+            return []
+        with path.open("rb") as file:
+            return file.read(MOST_BYTES).splitlines()
     except OSError:
         return []
 

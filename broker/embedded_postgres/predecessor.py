@@ -16,13 +16,12 @@ from sqlalchemy import create_engine, exc, pool, text
 
 from broker.config import ConfigurationError
 
-from . import pid_file, programs, server
+from . import cluster_folder, pid_file, programs, server
 from .account import ourselves
 from .server import Server
 
 FOLDER = "postgres"
 MARK = "carried-over"  # in the new cluster: what state of the old one it has
-FIRST_OID_OF_USERS = 16384  # PostgreSQL's FirstNormalObjectId: its own databases are below
 # Not the file in the folder: it may name a locale that is no longer there.
 SETTINGS = {"config_file": "/dev/null", "max_connections": "10", "autovacuum": "off"}
 
@@ -32,8 +31,7 @@ def has_data(old: Path) -> bool:
 
     Raises ConfigurationError where it is one that cannot be read.
     """
-    made = [each.name for each in (old / "base").glob("*") if each.name.isdecimal()]
-    if not any(int(name) >= FIRST_OID_OF_USERS for name in made):
+    if not cluster_folder.has_databases(old):
         return False
     try:
         version = (old / "PG_VERSION").read_text(encoding="ascii").strip()
@@ -57,9 +55,11 @@ def carry_over(old: Server, new: Server) -> None:
     try:
         _end_what_is_left(old.folder)
         old.start(SETTINGS)
-        new.start({"synchronous_commit": "off"})  # nobody is told of anything before the clean stop
+        new.start({})
         for name in server.databases(old.socket_folder):
             _copy(name, old, new)
+        if not new.stop():
+            raise ConfigurationError("the new server did not stop as it should")
     except (ConfigurationError, subprocess.CalledProcessError, exc.SQLAlchemyError, psutil.Error) as error:
         said = getattr(error, "stderr", None) or getattr(error, "orig", None) or error
         raise ConfigurationError(

@@ -1,6 +1,8 @@
 """One PostgreSQL on a cluster: a child of this process, reached by a socket that is its owner's alone."""
 
 import hashlib
+import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -9,11 +11,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import URL, create_engine, pool, text
+import psutil
+from sqlalchemy import URL, create_engine, exc, pool, text
 
 from broker.config import ConfigurationError
 
-from . import pid_file
+from . import pid_file, processes
 from .account import Account, let_in, share
 from .programs import installation, spawn
 
@@ -26,6 +29,10 @@ PORT = 5432
 SOCKET_PATH_BYTES = 103
 LOG_BYTES = 2**20
 SUPERUSER = "postgres"
+STOPS = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
+# What it says where one of its processes died, and it begins anew by itself.
+DIED = re.compile(rb"LOG:\s+(.*) \(PID \d+\) (was terminated by .*|exited with exit code .*)")
+BEGINS_ANEW = b"all server processes terminated; reinitializing"
 
 
 class Server:
@@ -37,6 +44,7 @@ class Server:
         self.lock = lock
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._read_to = 0  # of the log
         self.socket_folder: Path | None = None
 
     def start(self, settings: Mapping[str, str]) -> None:
@@ -45,8 +53,8 @@ class Server:
         Nobody else may serve the folder meanwhile: the caller has its lock.
         """
         let_in(self.account, self.folder)
-        pid_file.disown(self.folder)
-        self.socket_folder = _socket_folder(self.folder, self.account)
+        pid_file.disown(self.folder, self.account)
+        self.socket_folder = self._socket_folder()
         all_settings = {
             "listen_addresses": "",
             "port": str(PORT),
@@ -63,7 +71,7 @@ class Server:
             self._log.replace(self._log.with_name(f"{self._log.name}.old"))
         with self._log.open("ab") as output:
             share(output.fileno(), self._log.parent)
-            begin = output.tell()
+            begin = self._read_to = output.tell()
             self._process = spawn(
                 installation() / "bin" / "postgres",
                 "-D",
@@ -100,24 +108,89 @@ class Server:
         lines = [line for line in said if line.strip() and "database system is shut down" not in line]
         return lines[-1].strip() if lines else "it said nothing"
 
-    def stop(self) -> None:
-        """End it; its clients are cut off. Safe to repeat."""
+    def start_again(self, settings: Mapping[str, str]) -> None:
+        """`start` on what is left of it, at the same address; what is left of its processes ends first."""
+        self.stop()
+        for left in processes.of(self.folder):
+            with suppress(psutil.NoSuchProcess):
+                left.send_signal(signal.SIGQUIT)
+        self.start(settings)
+
+    def trouble(self) -> str | None:
+        """Why nobody can connect any more; None where it lives."""
+        if self._process is None or self.socket_folder is None:
+            return "it did not start"
+        code = self._process.poll()
+        if code is not None:
+            return f"it ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
+        if not (self.socket_folder / f".s.PGSQL.{PORT}").exists():
+            return f"its socket in {self.socket_folder} was removed"
+        return None
+
+    def crashes(self) -> list[str]:
+        """After which process's death it began anew by itself, each time since the last call."""
+        try:
+            with self._log.open("rb") as log:
+                if log.seek(0, os.SEEK_END) == self._read_to:
+                    return []
+                log.seek(self._read_to)
+                said = log.read(LOG_BYTES)
+        except OSError:
+            return []
+        whole = said.rfind(b"\n") + 1
+        self._read_to += whole
+        if BEGINS_ANEW not in said[:whole]:
+            return []
+        deaths = [b" ".join(found) for found in DIED.findall(said[:whole])]
+        return [(deaths or [b"one of its processes died"])[0].decode(errors="replace")]
+
+    def stop(self) -> bool:
+        """End it; its clients are cut off. Whether nothing is left to be recovered by the next start.
+
+        Safe to repeat, and who is interrupted in it is in a hurry.
+        """
         process, self._process = self._process, None
-        if process is not None:
-            for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-                process.send_signal(number)
-                with suppress(subprocess.TimeoutExpired):
-                    process.wait(STOP_SECONDS)
-                    break
+        interruption: BaseException | None = None
+        for number in STOPS:
+            if process is None:
+                break
+            try:
+                _end(process, number)
+                break
+            except subprocess.TimeoutExpired:
+                continue
+            except BaseException as error:  # goes on when the server is gone
+                interruption = error
         if self.socket_folder is not None:
             with suppress(OSError):
                 self.socket_folder.rmdir()
+        if interruption is not None:
+            raise interruption
+        return process is None or process.returncode == 0
 
     def url(self, database: str) -> str:
         return url(self.socket_folder, database)
 
     def ensure_database(self, name: str) -> str:
         return ensure_database(self.socket_folder, name)
+
+    def _socket_folder(self) -> Path:
+        """Where its clients look for it, if it had one before."""
+        if self.socket_folder is None:
+            return _socket_folder(self.folder, self.account)
+        with suppress(FileExistsError):
+            self.socket_folder.mkdir(mode=0o700)
+            self.account.give(self.socket_folder)
+        if not _take(self.socket_folder, self.account):
+            raise ConfigurationError(f"{self.socket_folder}: somebody else has put something there")
+        return self.socket_folder
+
+
+def _end(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Raises TimeoutExpired. One that stands still ends, too."""
+    process.send_signal(number)
+    process.send_signal(signal.SIGCONT)
+    process.wait(STOP_SECONDS)
 
 
 def url(socket_folder: Path | None, database: str) -> str:
@@ -138,14 +211,18 @@ def databases(socket_folder: Path | None) -> list[str]:
 
 
 def ensure_database(socket_folder: Path | None, name: str) -> str:
-    """Make the database where there is none yet; answers its URL."""
-    if name not in databases(socket_folder):
-        engine = create_engine(
-            url(socket_folder, "postgres"), poolclass=pool.NullPool, isolation_level="AUTOCOMMIT"
-        )
-        quoted = name.replace('"', '""')
-        with engine.connect() as connection:
-            connection.execute(text(f'CREATE DATABASE "{quoted}"'))
+    """Make the database where there is none yet; answers its URL. Raises ConfigurationError."""
+    engine = create_engine(
+        url(socket_folder, "postgres"), poolclass=pool.NullPool, isolation_level="AUTOCOMMIT"
+    )
+    quoted = name.replace('"', '""')
+    try:
+        if name not in databases(socket_folder):
+            with engine.connect() as connection:
+                connection.execute(text(f'CREATE DATABASE "{quoted}"'))
+    except exc.OperationalError as error:
+        said = " ".join(str(error.orig).split())
+        raise ConfigurationError(f"PostgreSQL: the database {name} cannot be made ({said})") from error
     return url(socket_folder, name)
 
 
@@ -161,15 +238,22 @@ def _socket_folder(cluster: Path, account: Account) -> Path:
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
         account.give(folder)
-    if not folder.is_symlink() and folder.is_dir() and account.owns(folder):
-        account.give(folder)
-        for left in folder.glob(".s.PGSQL.*"):  # the lock file among them would be judged by its pid
-            left.unlink()
+    if _take(folder, account):
         return folder
     # Somebody else has put something there.
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=parent))
     account.give(folder)
     return folder
+
+
+def _take(folder: Path, account: Account) -> bool:
+    """Make it ready for a new socket; False where it is not this account's own folder."""
+    if folder.is_symlink() or not folder.is_dir() or not account.owns(folder):
+        return False
+    account.give(folder)
+    for left in folder.glob(".s.PGSQL.*"):  # the lock file among them would be judged by its pid
+        left.unlink()
+    return True
 
 
 def _short_parent(account: Account, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from broker import speakers
 from broker.errors import Forbidden
 from broker.rpc import ServiceRpc
 from broker.tokens import Identity
@@ -20,6 +21,7 @@ class Resource:
         """Who asks. Raises Unauthenticated."""
         if request.identity is None:
             request.identity = self.identities.identify(request.bearer_token)
+        self.auth.speaks_for = self.movies.speaks_for = speakers.headers(request.identity)
         return request.identity
 
     def actor(self, request: Request) -> dict[str, Any]:

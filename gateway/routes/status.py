@@ -6,6 +6,7 @@ from werkzeug.wrappers import Response
 
 from broker.errors import ServiceUnavailable, Unavailable
 from gateway.http import http
+from gateway.parts import Parts
 from gateway.requests import Request
 from gateway.responses import json_response
 from gateway.routes.resource import Resource
@@ -23,6 +24,7 @@ def status_response(service: Any) -> Response:
 
 class Status(Resource):
     front_door = FrontDoor()
+    parts = Parts()
 
     @http("GET", "/health/live")
     def show_liveness(self, request: Request) -> Response:  # noqa: ARG002
@@ -30,6 +32,6 @@ class Status(Resource):
 
     @http("GET", "/health/ready")
     def show_readiness(self, request: Request) -> Response:  # noqa: ARG002
-        for reason in self.front_door.reasons_not_to_serve():
-            raise ServiceUnavailable(reason)
+        for trouble in self.front_door.troubles():
+            raise ServiceUnavailable(trouble.sentence)
         return json_response({"status": "OK"})

@@ -17,6 +17,7 @@ from movies.domain import Actor, Aggregate
 from movies.handlers import people
 from movies.storage import movies as storage
 from movies.storage import search as finding
+from movies.storage.keying import key_some
 
 NOT_FOUND = "Movie not found"
 SUGGESTIONS = 10
@@ -54,6 +55,16 @@ def list_page(transaction: Transaction, asked: commands.Page) -> dict[str, Any]:
     with transaction.reading() as reader:
         rows, next_cursor = storage.newest_last(reader, asked)
     return {"data": [presentation.movie(row) for row in rows], "next_cursor": next_cursor}
+
+
+def key_films(transaction: Transaction, cache: Cache) -> None:
+    """Give their keys to the films that the release before has written since the migration."""
+    last: int | None = 0
+    while last is not None:
+        with transaction() as session:
+            last = key_some(session, last)
+        if last is not None:
+            cache.invalidate()
 
 
 def popular(transaction: Transaction, cache: Cache, asked: commands.PopularPage) -> dict[str, Any]:
@@ -118,6 +129,7 @@ def update(
     with changing(transaction, cache) as session:
         if write.claim(session):
             return
+        people.same(session, actor)
         before = _changeable(storage.lock(session, movie_id), actor)
         storage.change(session, before, changes, write.now)
         prior = changes.get("rating", before.prior)
@@ -131,6 +143,7 @@ def delete(transaction: Transaction, cache: Cache, movie_id: int, actor: Actor, 
     with changing(transaction, cache) as session:
         if write.claim(session):
             return
+        people.same(session, actor)
         row = _changeable(storage.lock(session, movie_id), actor)
         storage.remove(session, movie_id)
         outbox.record(session, presentation.movie_event(MovieDeleted, row, row.version + 1), write.now)

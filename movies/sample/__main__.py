@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from broker import config
@@ -20,7 +19,8 @@ def main() -> int:
             raise config.ConfigurationError(
                 "setting MOVIES_DATABASE_URL is empty: there is no database to fill"
             )
-        count = load(Transaction(engine(url, pool_size=1)), datetime.now(UTC))
+        transaction = Transaction(engine(url, pool_size=1))
+        count = load(transaction, transaction.now())
     except config.ConfigurationError as error:
         return config.refuse(error)
     except PlatformError as error:

@@ -1,5 +1,6 @@
 """Queries of movies and of what their reviews add up to."""
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -8,16 +9,20 @@ from sqlalchemy import Row, Select, Text, bindparam, cast, delete, func, insert,
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import Session
 
+from broker.clock import AHEAD
 from broker.database import Reader
 from movies import domain
 from movies.commands import Page
 from movies.domain import Aggregate
 from movies.storage.keys import LEXEMES, SOURCES, keys
 from movies.storage.paging import Sort, bounded, page
-from movies.storage.tables import MOVIE_STATS, MOVIES
+from movies.storage.tables import MOVIE_STATS, MOVIES, REVIEWS
+
+MOST_MISJUDGED = 200  # that are looked for at once
 
 # All that the keys are made from is shown, and none of the keys.
-_SHOWN = [column for column in MOVIES.c if column.name not in keys(**dict.fromkeys(SOURCES, ""))]
+_NOT_SHOWN = (*keys(**dict.fromkeys(SOURCES, "")), "keyed_at")
+_SHOWN = [column for column in MOVIES.c if column.name not in _NOT_SHOWN]
 
 
 def shown() -> Select[Any]:
@@ -63,7 +68,11 @@ def change(session: Session, movie: Row[Any], fields: dict[str, Any], now: datet
     if not fields.keys().isdisjoint(SOURCES):
         fields = {**{name: getattr(movie, name) for name in SOURCES}, **fields}
     values = _columns(fields)
-    session.execute(update(MOVIES).where(MOVIES.c.id == movie.id).values(**values, updated_at=now))
+    session.execute(
+        update(MOVIES)
+        .where(MOVIES.c.id == movie.id)
+        .values(**values, updated_at=func.greatest(MOVIES.c.created_at, now))
+    )
 
 
 def remove(session: Session, movie_id: int) -> None:
@@ -98,6 +107,33 @@ def save_aggregate(session: Session, movie_id: int, prior: float | None, aggrega
         .returning(MOVIE_STATS.c.version)
     )
     return session.scalars(statement).one()
+
+
+def save_popularity(session: Session, movie_id: int, popularity: float) -> None:
+    """Store that of a locked movie."""
+    mine = MOVIE_STATS.c.movie_id == movie_id
+    session.execute(update(MOVIE_STATS).where(mine).values(popularity=popularity))
+
+
+def misjudged(reader: Reader, now: datetime) -> Sequence[int]:
+    """Movies, MOST_MISJUDGED at most, whose popularity is more than their reviews can have made it or, of
+    those reviewed last, less than one review has.
+    """
+    count, total = func.greatest(MOVIE_STATS.c.review_count, 1), MOVIE_STATS.c.popularity
+    most = domain.age(now + AHEAD) + func.ln(count) / math.log(2) + domain.ROUNDING
+    too_much = select(MOVIE_STATS.c.movie_id).where(total > most).limit(MOST_MISJUDGED)
+    last = select(REVIEWS.c.movie_id, REVIEWS.c.created_at).order_by(REVIEWS.c.id.desc())
+    reviewed = last.limit(MOST_MISJUDGED).subquery()
+    since = func.extract("epoch", reviewed.c.created_at) - domain.LANDMARK.timestamp()
+    too_little = (
+        select(MOVIE_STATS.c.movie_id)
+        .join(reviewed, reviewed.c.movie_id == MOVIE_STATS.c.movie_id)
+        .where(
+            reviewed.c.created_at <= now,
+            total < since / domain.HALF_LIFE.total_seconds() - domain.ROUNDING,
+        )
+    )
+    return reader.scalars(too_much.union(too_little).limit(MOST_MISJUDGED)).all()
 
 
 def _catalogue_mean(session: Session, movie_id: int, aggregate: Aggregate) -> float | None:
@@ -135,4 +171,4 @@ def _columns(fields: dict[str, Any]) -> dict[str, Any]:
     found_by: dict[str, Any] = keys(**{name: fields[name] for name in SOURCES})
     for name in LEXEMES:
         found_by[name] = func.array_to_tsvector(cast(found_by[name], ARRAY(Text)))
-    return columns | found_by
+    return columns | found_by | {"keyed_at": func.clock_timestamp()}

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import ColumnElement, Engine, Row, Select, Text, and_, func, literal, or_, select
 from sqlalchemy.orm import Session
 
+from broker.clock import utc_now
 from broker.database import Reader
 from broker.signatures import Signer
 from movies.commands import Page
@@ -98,8 +99,11 @@ def _beyond(
 def _signing(reader: Reader) -> Signing:
     engine = reader.get_bind().engine if isinstance(reader, Session) else reader.engine
     if (signing := _signings.get(engine)) is None:
-        row = reader.execute(select(INSTALLATION)).one()
-        signing = _signings[engine] = Signing(bytes(row.cursor_key), row.unsigned_cursors_until)
+        left = INSTALLATION.c.unsigned_cursors_until - func.now()
+        row = reader.execute(select(INSTALLATION.c.cursor_key, left.label("left"))).one()
+        # By our own clock, which may be another than the one that the moment is of.
+        until = None if row.left is None else utc_now() + row.left
+        signing = _signings[engine] = Signing(bytes(row.cursor_key), until)
     return signing
 
 

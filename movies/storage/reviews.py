@@ -3,13 +3,16 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Row, Select, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from broker.clock import AHEAD
 from broker.database import Reader
 from broker.tokens import Account
+from movies import domain
 from movies.commands import Page, ReviewPage
 from movies.domain import Actor
 from movies.storage.paging import Sort, page
@@ -42,7 +45,11 @@ def add(
 
 
 def change(session: Session, review_id: int, fields: dict[str, Any], now: datetime) -> Row[Any]:
-    session.execute(update(REVIEWS).where(REVIEWS.c.id == review_id).values(**fields, updated_at=now))
+    session.execute(
+        update(REVIEWS)
+        .where(REVIEWS.c.id == review_id)
+        .values(**fields, updated_at=func.greatest(REVIEWS.c.created_at, now))
+    )
     return session.execute(_select().where(REVIEWS.c.id == review_id)).one()
 
 
@@ -50,9 +57,10 @@ def remove(session: Session, review_id: int) -> None:
     session.execute(delete(REVIEWS).where(REVIEWS.c.id == review_id))
 
 
-def moments(session: Session, movie_id: int) -> Sequence[datetime]:
-    """When each review of a movie came."""
-    return session.scalars(select(REVIEWS.c.created_at).where(REVIEWS.c.movie_id == movie_id)).all()
+def popularity(session: Session, movie_id: int, now: datetime, but: int = 0) -> float:
+    """What the reviews of a movie, `but` one, make its popularity, summed up anew."""
+    written = (REVIEWS.c.movie_id == movie_id) & (REVIEWS.c.created_at <= now + AHEAD) & (REVIEWS.c.id != but)
+    return domain.popularity(session.scalars(select(REVIEWS.c.created_at).where(written)))
 
 
 def of_movie(reader: Reader, movie_id: int, asked: ReviewPage) -> tuple[Sequence[Row[Any]], str | None]:
@@ -104,23 +112,50 @@ def _count_likes(session: Session, review_id: int, changed: Sequence[Row[Any]], 
     return session.scalars(statement.returning(REVIEWS.c.likes)).one()
 
 
-def hold_reviewer(session: Session, user_id: int) -> bool:
+def hold_reviewer(session: Session, actor: Actor) -> bool:
     """Whether auth has said that there is such an account; it stays until the transaction ends."""
-    query = select(REVIEWERS.c.user_id).where(REVIEWERS.c.user_id == user_id, REVIEWERS.c.version > 0)
+    known = (REVIEWERS.c.user_id == actor.id) & (REVIEWERS.c.version > 0)
+    if actor.uid is not None:
+        known &= REVIEWERS.c.uid == UUID(actor.uid)
+    query = select(REVIEWERS.c.user_id).where(known)
     return session.execute(query.with_for_update(key_share=True, read=True)).first() is not None
 
 
 def know_reviewer(session: Session, account: Account) -> int | None:
     """Remember a user's name; where one of a later version is known its version, and nothing has changed."""
+    uid = account.uid and UUID(account.uid)
     values = {"username": account.username, "version": account.version}
-    statement = insert(REVIEWERS).values(user_id=account.id, **values)
+    statement = insert(REVIEWERS).values(user_id=account.id, uid=uid, **values)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["user_id"], set_=values, where=REVIEWERS.c.version < account.version
         )
     )
+    if uid is not None:
+        unknown = (REVIEWERS.c.user_id == account.id) & REVIEWERS.c.uid.is_(None)
+        session.execute(update(REVIEWERS).where(unknown).values(uid=uid))
     later = (REVIEWERS.c.user_id == account.id) & (REVIEWERS.c.version > account.version)
     return session.scalar(select(REVIEWERS.c.version).where(later))
+
+
+def is_another(reader: Reader, account: Account) -> bool:
+    """Whether somebody else was known by the account's id."""
+    if account.uid is None:
+        return False
+    other = (REVIEWERS.c.user_id == account.id) & (REVIEWERS.c.uid != UUID(account.uid))
+    return reader.execute(select(REVIEWERS.c.user_id).where(other)).first() is not None
+
+
+def reviewers_without_uid(reader: Reader, most: int) -> Sequence[Row[Any]]:
+    """Accounts whose uid auth has not said yet."""
+    query = select(REVIEWERS).where(REVIEWERS.c.uid.is_(None)).order_by(REVIEWERS.c.user_id)
+    return reader.execute(query.limit(most)).all()
+
+
+def reviewers_after(reader: Reader, user_id: int, most: int) -> Sequence[Row[Any]]:
+    """Accounts by ascending id, from the one after `user_id` on."""
+    query = select(REVIEWERS).where(REVIEWERS.c.user_id > user_id).order_by(REVIEWERS.c.user_id)
+    return reader.execute(query.limit(most)).all()
 
 
 def correct_reviewer(session: Session, account: Account, version: int) -> None:

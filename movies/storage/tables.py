@@ -13,6 +13,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    Uuid,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 
@@ -45,6 +46,7 @@ MOVIES = Table(
     Column("all_words", TSVECTOR),  # and of the description
     Column("slips", ARRAY(BigInteger)),
     Column("spelling", Text),
+    Column("keyed_at", Moment),  # null where the release before has written since; see storage.keying
 )
 
 # What this installation keeps for itself: one row.
@@ -72,6 +74,9 @@ REVIEWERS = Table(
     Column("user_id", BigInteger, primary_key=True),
     Column("username", Text),
     Column("version", BigInteger),  # auth's; 0 where a token alone said the name, to an older release
+    # The account's, which no other one ever has; null where auth has not been asked yet. What refers to the
+    # user_id elsewhere is this account's.
+    Column("uid", Uuid),
 )
 
 REVIEWS = Table(

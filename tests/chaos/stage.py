@@ -20,6 +20,7 @@ import requests
 from psycopg2 import OperationalError
 from psycopg2.extensions import connection as Connection
 
+from broker.relay_lock import ADVISORY_LOCK
 from tests.platforms import FullDeployment, connect
 from tests.processes import Process, wait_until
 from tests.servers import PrivateServers, Server
@@ -180,7 +181,9 @@ class Stage:
             with self.database("movies") as connection, connection.cursor() as cursor:
                 cursor.execute(
                     "SELECT application_name FROM pg_stat_activity JOIN pg_locks USING (pid)"
-                    " WHERE locktype = 'advisory' AND granted AND datname = current_database()"
+                    " WHERE locktype = 'advisory' AND granted AND objid = %s"
+                    " AND datname = current_database()",
+                    (ADVISORY_LOCK,),  # beside it each relay shares the one of its deployment
                 )
                 names = [name for (name,) in cursor.fetchall()]
         except OperationalError:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import redis
 import requests
 
+from broker.history import History
 from broker.redis_client import redis_client
 from movies.providers import RedisCache
 from tests.bench.usage import rss_kib
 from tests.clients import Api, sign_up
 from tests.platforms import Embedded, FullDeployment
 from tests.processes import free_port, wait_until
+from tests.servers import ServerUrls
 
 
 def test_flushing_redis_loses_nothing(full_deployment: FullDeployment) -> None:
@@ -46,11 +49,25 @@ def test_a_page_of_one_movies_service_is_dropped_by_a_write_of_the_other(
 
 def test_a_cache_that_is_away_is_an_empty_cache() -> None:
     cache = RedisCache(redis_client(f"redis://127.0.0.1:{free_port()}"), lifetime=60)
+    cache.in_history(History(1, "a" * 32, datetime.now(UTC)))
     key = cache.key("popular", {"limit": 10})
     cache.put(key, {"data": []})
     cache.invalidate()
     cache.clear()
     assert cache.get(key) is None
+
+
+def test_pages_of_another_history_are_not_found(servers: ServerUrls) -> None:
+    cache = RedisCache(redis_client(servers.redis), lifetime=60)
+    assert cache.key("popular", {"limit": 10}) is None, "while it is not known which one it is"
+    first, second = (History(number, f"{number}" * 32, datetime.now(UTC)) for number in (1, 2))
+    found = []
+    for history in (first, first, second):
+        cache.in_history(history)
+        key = cache.key("popular", {"limit": 10})
+        found.append(cache.get(key))
+        cache.put(key, {"data": [history.number]})
+    assert found == [None, {"data": [1]}, None]
 
 
 def test_distinct_searches_do_not_fill_the_memory(tmp_path: Path) -> None:

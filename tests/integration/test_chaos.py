@@ -28,10 +28,8 @@ IN_ROOMS = rooms.Plan(reviews=100, listeners=20, javascript=4, writers=4, every=
 DELETIONS = [
     ("exchange nameko-rpc", "deleted"),
     ("exchange movies.events", TAKEN_OVER),
-    ("exchange notifications.events", TAKEN_OVER),
     ("queue rpc-movies", "deleted"),
     ("queue notifications.reviews", "deleted"),
-    (f"queue {OWN_QUEUES[0]}…", "deleted, of one instance"),
     (f"binding of {OWN_QUEUES[0]}… to auth.events by session_revoked", "deleted"),
 ]
 KILLS_AT = [(20, "notifications-0"), (60, "RabbitMQ")]  # by how many reviews have been acknowledged

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from broker.errors import Unavailable
 from broker.rpc_client import RPC_EXCHANGE, call
-from tests.platforms import Databases
+from tests.platforms import Databases, connect
 from tests.processes import PROGRAMS, Process, run, wait_until
 from tests.servers import RabbitMq, ServerUrls
 
@@ -28,7 +28,13 @@ class Deadly:
 
     def __init__(self, amqp: str, databases: Databases, folder: Path) -> None:
         self.amqp = amqp
-        self.environment = {"AMQP_URI": amqp, "MOVIES_DATABASE_URL": databases.movies}
+        self.databases = databases
+        self.environment = {
+            "AMQP_URI": amqp,
+            "MOVIES_DATABASE_URL": databases.movies,
+            "DEADLY_FOLDER": str(folder),
+            "PAUSE": "3",  # seconds before an event is tried again: time to kill who waits with it
+        }
         ended = run([PROGRAMS / "alembic", "-n", "movies", "upgrade", "head"], self.environment)
         assert ended.returncode == 0, ended.stderr
         self.folder = folder
@@ -76,6 +82,21 @@ class Deadly:
         }
         self.publish(envelope, routing_key=EVENTS)
         return str(envelope["id"])
+
+    def deaths_counted(self) -> int:
+        """How many messages have work at them that began again and has not ended."""
+        query = "SELECT count(*) FROM idempotency_keys WHERE fingerprint = ''"
+        with closing(connect(self.databases.movies)) as connection, connection.cursor() as cursor:
+            cursor.execute(query)
+            return int(cursor.fetchone()[0])
+
+    def wait_for_attempt(self, before: int) -> None:
+        """Return once there were more attempts at an event than `before`."""
+        wait_until(lambda: len(self.lines("attempts")) > before, SECONDS, "one more attempt")
+
+    def lines(self, name: str) -> list[str]:
+        file = self.folder / name
+        return file.read_text().splitlines() if file.exists() else []
 
     def dead_letters(self) -> list[dict[str, Any]]:
         try:
@@ -127,15 +148,19 @@ def test_an_event_kills_two_replicas_and_those_beside_it_are_handled(replicas: D
 
 
 def test_who_dies_of_something_else_counts_for_no_message_that_waits(replicas: Deadly) -> None:
-    before = len(replicas.dead_letters())
-    event = replicas.announce(away=time.time() + 4)
+    before, counts = len(replicas.dead_letters()), replicas.deaths_counted()
+    away = replicas.folder / "away"
+    away.touch()
+    tried = len(replicas.lines("attempts"))
+    event = replicas.announce()
     for _ in range(2):
-        holder = replicas.alive()[0]
-        holder.end()
-        wait_until(lambda: replicas.consumers("rpc-movies") == len(replicas.alive()), SECONDS, "it is gone")
-    wait_until(lambda: event in handled_somewhere(replicas), SECONDS, "it is handled")
+        replicas.wait_for_attempt(tried)
+        wait_until(lambda: replicas.deaths_counted() == counts, SECONDS, "it waits for the next attempt")
+        attempts = replicas.lines("attempts")
+        tried = len(attempts)
+        next(holder for holder in replicas.alive() if str(holder.pid) == attempts[-1]).end()
+    replicas.wait_for_attempt(tried)
+    away.unlink()
+    wait_until(lambda: event in replicas.lines("handled"), SECONDS, "it is handled")
     assert len(replicas.dead_letters()) == before
-
-
-def handled_somewhere(replicas: Deadly) -> set[str]:
-    return {each for _ in range(2 * REPLICAS) for each in replicas.call("handled")}
+    assert len(replicas.alive()) == REPLICAS - 2

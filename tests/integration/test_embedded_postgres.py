@@ -16,7 +16,15 @@ import pytest
 from sqlalchemy import text
 
 from broker.config import ConfigurationError
-from broker.embedded_postgres import EmbeddedPostgres, account, pid_file, programs, server
+from broker.embedded_postgres import (
+    EmbeddedPostgres,
+    Lost,
+    account,
+    pid_file,
+    programs,
+    server,
+    supervisor,
+)
 from tests.integration.earlier_release import engine_on
 from tests.processes import Process, wait_until
 
@@ -32,6 +40,11 @@ if "alone" in sys.argv:
 with EmbeddedPostgres(Path(sys.argv[1]), owner=True, connections=10) as postgres:
     print(postgres.ensure_database("auth"), flush=True)
     time.sleep(60)
+"""
+ASK = """
+import sys
+from sqlalchemy import create_engine, text
+create_engine(sys.argv[1]).connect().execute(text(sys.argv[2]))
 """
 
 
@@ -130,6 +143,41 @@ def test_what_somebody_put_in_the_sockets_place_is_not_used(data: Path, tmp_path
         usual.unlink()
 
 
+def name_in_pid_file(cluster: Path, pid: int) -> None:
+    """As a server left it that was on this folder."""
+    lines = [pid, cluster, 1700000000, 5432, "/tmp", "", "  2171875        18", "ready   "]
+    (cluster / "postmaster.pid").write_text("".join(f"{line}\n" for line in lines))
+
+
+@pytest.mark.parametrize("whose", ["ours", "our child's", "the first one's"])
+def test_a_pid_of_ours_or_of_the_first_process_is_left_alone(data: Path, whose: str) -> None:
+    cluster = made(data)
+    with subprocess.Popen(["sleep", "600"], cwd=cluster) as child:
+        try:
+            pid = {"ours": os.getpid(), "our child's": child.pid, "the first one's": 1}[whose]
+            name_in_pid_file(cluster, pid)
+            with opened(data) as postgres:
+                assert answer(postgres, "SELECT 1") == 1
+            assert child.poll() is None
+        finally:
+            child.kill()
+
+
+@pytest.mark.parametrize("kind", ["a pipe", "a link to nowhere", "somebody else's", "long"])
+def test_a_pid_file_that_is_none_keeps_nobody_from_starting(data: Path, kind: str) -> None:
+    cluster = made(data)
+    path = cluster / "postmaster.pid"
+    if kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a link to nowhere":
+        path.symlink_to("/nowhere/at/all")
+    else:
+        path.write_bytes(b"2147483646\n" * (10**6 if kind == "long" else 1))
+        path.chmod(0o600)
+    with opened(data) as postgres:
+        assert answer(postgres, "SELECT 1") == 1
+
+
 @pytest.mark.parametrize("name", ["sleep", "postgres"])
 def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(data: Path, tmp_path: Path, name: str) -> None:
     cluster = made(data)
@@ -139,17 +187,7 @@ def test_a_pid_that_is_somebody_elses_by_now_is_left_alone(data: Path, tmp_path:
     account.let_in(account.Account(user, user), program)
     with somebody(program, user) as process:
         wait_until(lambda: process.name() == name, 5, "it runs")
-        stale = [
-            str(process.pid),
-            str(cluster),
-            "1700000000",
-            "5432",
-            "/tmp",
-            "",
-            "  2171875        18",
-            "ready   ",
-        ]
-        (cluster / "postmaster.pid").write_text("\n".join(stale) + "\n")
+        name_in_pid_file(cluster, process.pid)
         for owner in (False, True):
             with opened(data, owner=owner) as postgres:
                 assert answer(postgres, "SELECT 1") == 1
@@ -214,6 +252,72 @@ def test_killed_in_its_first_making_it_is_made_again(data: Path, file: str) -> N
     assert not (data / "postgres-18.unfinished").exists()
 
 
+def test_what_a_killed_postmaster_left_is_ended_too(data: Path) -> None:
+    """A backend in the middle of a long question notices nothing of its end."""
+    with started(data, "alone") as process:
+        question = "SELECT pg_backend_pid(), count(*) FROM generate_series(1, 1000000000)"
+        url = process.log.read_text().splitlines()[-1]
+        command = [sys.executable, "-c", ASK, url, question]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as asking:
+            wait_until(lambda: bool(at_work(data)), 30, "it is at work")
+            (busy,) = at_work(data)
+            os.kill(pid_of(data), signal.SIGKILL)
+            process.signal(signal.SIGKILL)
+            process.wait()
+            with opened(data) as postgres:
+                assert has_ended(busy)
+                assert answer(postgres, "SELECT 1") == 1
+            assert asking.wait(20) != 0
+
+
+def at_work(data: Path) -> list[psutil.Process]:
+    """The backends that somebody's question keeps busy."""
+    family = psutil.Process(pid_of(data)).children()
+    return [each for each in family if "SELECT" in " ".join(each.cmdline())]
+
+
+def test_an_empty_folder_is_as_good_as_none(data: Path) -> None:
+    (data / "postgres-18").mkdir()
+    with opened(data) as postgres:
+        assert answer(postgres, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("name", ["PG_VERSION", "global/pg_control"])
+def test_a_folder_that_is_not_whole_is_named_and_left_as_it_is(data: Path, name: str) -> None:
+    cluster = made(data)
+    (cluster / name).unlink()
+    before = sorted(cluster.rglob("*"))
+    assert f"{cluster}: is not whole ({name} is not there)" in refusal(data)
+    assert sorted(cluster.rglob("*")) == before
+
+
+@pytest.mark.parametrize("holds", ["base/16384", "a letter"])
+def test_a_half_made_folder_that_holds_something_is_named_and_kept(data: Path, holds: str) -> None:
+    something = data / "postgres-18.unfinished" / holds
+    something.mkdir(parents=True)
+    assert "was left half made, and holds what is not made again" in refusal(data)
+    assert something.exists()
+
+
+def test_a_copy_of_hard_links_is_refused_since_it_is_no_other_one(data: Path, tmp_path: Path) -> None:
+    made(data)
+    subprocess.run(["cp", "-al", data, tmp_path / "copy"], check=True)
+    for each in (tmp_path / "copy", data):
+        assert "its files are those of another folder, too (hard links)" in refusal(each)
+
+
+def test_one_that_cannot_be_kept_alive_is_lost_with_a_line(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "PAUSES", (0.0, 0.0))
+    with opened(data) as postgres:
+        os.kill(pid_of(data), signal.SIGKILL)
+        (data / "postgres-18" / "global" / "pg_control").write_bytes(b"nonsense" * 1024)
+        with pytest.raises(Lost, match="PostgreSQL is gone and was started again 2 times in vain: ") as lost:
+            postgres.supervise()
+    assert "\n" not in str(lost.value)
+
+
 def test_a_second_terminal_joins_it_and_leaves_it_running(data: Path) -> None:
     since = "SELECT pg_postmaster_start_time()::text"
     with opened(data) as postgres:
@@ -233,17 +337,23 @@ def test_a_second_terminal_starts_it_where_nothing_runs(data: Path) -> None:
             assert answer(joined, "SELECT 1") == 1
 
 
-def test_a_copy_made_while_it_runs_is_another_one(data: Path, tmp_path: Path) -> None:
+def test_a_copy_made_while_it_runs_is_another_one(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     copy = tmp_path / "copy"
     with opened(data) as original:
         original.ensure_database("auth")
         subprocess.run(["cp", "-a", data, copy], check=True)
+        capsys.readouterr()
         for owner in (False, True):
             with opened(copy, owner=owner) as other:
                 other.ensure_database(f"only_there_{owner}".lower())
                 assert answer(other, "SHOW data_directory") == str(copy / "postgres-18")
                 assert answer(other, "SELECT count(*) FROM pg_database WHERE datname = 'auth'") == 1
         assert answer(original, "SELECT count(*) FROM pg_database WHERE datname LIKE 'only%'") == 0
+    assert (
+        f"was copied or moved from {data / 'postgres-18'} while a server ran there" in capsys.readouterr().err
+    )
     with opened(data) as original:
         assert answer(original, "SELECT count(*) FROM pg_database WHERE datname LIKE 'only%'") == 0
 

@@ -201,6 +201,50 @@ def test_many_migrating_at_once_do_not_get_in_each_others_way(databases: Databas
     assert [run.stderr for run in runs if run.returncode] == []
 
 
+def test_an_old_backup_gives_its_accounts_the_same_uids_again(databases: Databases) -> None:
+    add = """
+        INSERT INTO users (username, email, password_hash, role, version, created_at, updated_at)
+        VALUES (%s, %s, '', 'user', 1, now(), now())
+    """
+    assert alembic(databases, "auth", "upgrade", "0003").returncode == 0
+    uids = []
+    with asking(databases.auth) as cursor:
+        for name in ("anna", "bob"):
+            cursor.execute(add, [name, f"{name}@example.com"])
+        for _ in range(2):
+            assert alembic(databases, "auth", "upgrade", "head").returncode == 0
+            # A release that knows no uids goes on opening accounts.
+            cursor.execute(add, ["carol", "carol@example.com"])
+            cursor.execute("SELECT uid FROM users ORDER BY id")
+            uids.append([uid for (uid,) in cursor])
+            cursor.execute("DELETE FROM users WHERE username = 'carol'")
+            assert alembic(databases, "auth", "downgrade", "0003").returncode == 0
+    (first, again) = uids
+    assert len({*first, *again}) == 4
+    assert first[:2] == again[:2]
+
+
+def test_a_database_that_was_copied_is_in_a_new_history_once_it_is_migrated(databases: Databases) -> None:
+    assert alembic(databases, "movies", "upgrade", "head").returncode == 0
+    copy = Databases.create(databases.server)
+    name, original = (make_url(url).database for url in (copy.movies, databases.movies))
+    with asking(databases.server) as cursor:
+        cursor.execute(f"DROP DATABASE {name}")
+        cursor.execute(f"CREATE DATABASE {name} TEMPLATE {original}")
+    histories = []
+    try:
+        for each in (databases, copy, copy):
+            assert alembic(each, "movies", "upgrade", "head").returncode == 0
+            with asking(each.movies) as cursor:
+                cursor.execute("SELECT id FROM history ORDER BY number")
+                histories.append([history for (history,) in cursor])
+    finally:
+        copy.drop()
+    assert [len(each) for each in histories] == [1, 2, 2]
+    assert histories[0] == histories[1][:1]
+    assert histories[1] == histories[2]
+
+
 def test_without_a_url_it_says_which_setting_is_empty(databases: Databases) -> None:
     nothing = Databases(databases.server, "", "")
     failed = alembic(nothing, "auth", "current")

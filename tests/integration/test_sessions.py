@@ -42,10 +42,13 @@ def short_lived(deployment: FullDeployment, user: Account, seconds: int) -> str:
     with connect(deployment.databases.auth) as connection, connection.cursor() as cursor:
         cursor.execute("SELECT kid, pem FROM signing_keys WHERE retired_at IS NULL")
         row = cursor.fetchone()
+        cursor.execute("SELECT uid, history.id FROM users, history WHERE users.id = %s", [user.id])
+        uid, history = cursor.fetchone() or ("", "")
     assert row is not None
+    subject = domain.Subject(user.id, uid.replace("-", ""), user.username, history)
     settings = domain.TokenSettings(seconds, deployment.environment["SIGNING_KEY_SECRET"])
     session, now = uuid.uuid4().hex, datetime.now(UTC)
-    return domain.access_token(domain.SigningKey(*row), settings, user.id, user.username, session, now)
+    return domain.access_token(domain.SigningKey(*row), settings, subject, session, now)
 
 
 def assert_closed(listener: Listener, code: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from broker.embedded_postgres import EmbeddedPostgres
 from tests.bench.idle import Usage
+from tests.chaos import starts
 from tests.clients import Api, sign_in, sign_up
 from tests.platforms import Embedded, wait_until_ready
 from tests.processes import Process, free_port, run, wait_until
@@ -82,18 +84,10 @@ def test_it_says_where_things_are_and_how_to_make_an_admin(embedded: Embedded) -
     assert "standalone.py set-role USERNAME admin" in said
 
 
-def test_after_a_kill_it_starts_again_on_what_was_left(tmp_path: Path) -> None:
-    platform = Embedded(tmp_path)
-    platform.start()
-    alice = sign_up(platform.gateways[0])
-    left_behind = postgres_pid(platform)
-    assert platform.process is not None
-    platform.process.signal(signal.SIGKILL)
-    platform.process.wait()
-    platform.start()
-    assert sign_in(platform.gateways[0], alice.email).id == alice.id
-    assert platform.stop() == 0
-    wait_until(lambda: not runs(left_behind), 5, "PostgreSQL stops")
+def test_killed_in_its_first_start_and_again_later_it_has_everything(tmp_path: Path) -> None:
+    """The short form of `python -m tests.chaos.starts`."""
+    found = starts.run(starts.Starts(tmp_path, random.Random(1), (starts.NEW,)), 1, "short")
+    assert [check.row for check in found.failed] == []
 
 
 def test_set_role_works_while_it_runs_and_leaves_it_running(embedded: Embedded) -> None:

@@ -10,15 +10,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.clients import Account, sign_up
+from tests.clients import Account, Api, Listener, sign_up
 from tests.integration.connections import Answer, Connection, Gateway, another_gateway, frozen
 from tests.integration.notifiers import another_notifier
 from tests.platforms import FullDeployment
-from tests.processes import wait_until
+from tests.processes import PROGRAMS, free_port, wait_until
 
 CLIENTS = 16
 PAUSE_SECONDS = 0.03
@@ -179,6 +180,47 @@ def test_a_rolling_restart_of_the_gateways_shows_no_client_an_error(
     answered = load.answers
     wait_until(lambda: load.answers > answered + CLIENTS, 10, "the clients are still served")
     assert load.errors == []
+
+
+def test_before_the_port_closes_a_gateway_serves_on_and_says_that_it_is_stopping(
+    full_deployment: FullDeployment,
+) -> None:
+    account = sign_up(full_deployment.gateways[0])
+    port = free_port()
+    settings = {"GATEWAY_PORT": str(port), "DRAIN_SECONDS": "600", "REVOCATION_REFRESH": "600"}
+    gateway = Gateway(f"http://127.0.0.1:{port}", full_deployment.start_service("gateway", port, settings))
+    try:
+        gateway.wait_for("/health/ready")
+        here = Api(gateway.url, account.token)
+        gateway.process.terminate()
+        wait_until(lambda: gateway.status("/health/ready") == 503, 20, "it says so to whoever connects")
+        assert here.get("/health/ready").json()["message"] == "The gateway is stopping"
+        assert here.get("/api/auth/me").status_code == 200
+        # What it must hear it goes on hearing.
+        assert account.api.post("/api/auth/logout").status_code == 200
+        wait_until(lambda: here.get("/api/auth/me").status_code == 401, 20, "the token is refused")
+    finally:
+        gateway.process.end()
+        full_deployment.processes.remove(gateway.process)
+
+
+def test_before_the_port_closes_a_notifier_lets_sockets_in_and_says_that_it_is_stopping(
+    full_deployment: FullDeployment,
+) -> None:
+    port = free_port()
+    settings = {"NOTIFIER_PORT": str(port), "DRAIN_SECONDS": "600"}
+    command: list[str | Path] = [PROGRAMS / "python", "-m", "notifications"]
+    process = full_deployment.start_process(f"notifications-{port}", command, settings)
+    notifier = Gateway(f"http://127.0.0.1:{port}", process)
+    try:
+        notifier.wait_for("/health/ready")
+        process.terminate()
+        wait_until(lambda: notifier.status("/health/ready") == 503, 20, "it says so to whoever connects")
+        with Listener(notifier.url) as listener:
+            assert "error" not in listener.call("join_notification", user_id="guest", room_id="all")
+    finally:
+        process.end()
+        full_deployment.processes.remove(process)
 
 
 @pytest.mark.parametrize("backlog", [None, 5], ids=["gone", "frozen"])

@@ -212,7 +212,9 @@ def test_old_keys_are_forgotten_a_batch_at_a_time_and_young_ones_kept(
         for number in range(35):
             moment = now - timedelta(hours=25 if number < 25 else 23)
             assert claimed(session, f"key-{number}", moment)
-    idempotency.AskedWrites("auth.forget_old_keys", timedelta(days=1)).forget_old(transaction)
+    idempotency.AskedWrites("auth.forget_old_keys", timedelta(days=1), transaction.now).forget_old(
+        transaction
+    )
     with transaction() as session:
         again = [claimed(session, f"key-{number}", now) for number in range(35)]
     assert again == [True] * 25 + [False] * 10

@@ -25,6 +25,7 @@ class Postgres(Server):
     def __init__(self, folder: Path | None = None, *, durable: bool = False) -> None:
         super().__init__(folder)
         self._durable = durable
+        self.environment: dict[str, str] = {}
 
     @property
     def url(self) -> str:
@@ -49,7 +50,7 @@ class Postgres(Server):
             "dynamic_shared_memory_type": "mmap",
         }
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-        return self._spawn([_program("postgres"), "-D", data, *options], account=account)
+        return self._spawn([postgres_program("postgres"), "-D", data, *options], self.environment, account)
 
     def _let_in(self, account: Account) -> None:
         """PostgreSQL does not run as root: its account must be able to reach the folder."""
@@ -65,7 +66,9 @@ class Postgres(Server):
         if account:
             os.chown(data, account.uid, account.gid)
         options = ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
-        child = self._spawn([_program("initdb"), "-D", data, "-U", SUPERUSER, *options], account=account)
+        child = self._spawn(
+            [postgres_program("initdb"), "-D", data, "-U", SUPERUSER, *options], account=account
+        )
         if child.wait(READY_SECONDS) != 0:
             raise ServerFailed(f"initdb failed:\n{child.log_tail()}")
 
@@ -100,7 +103,7 @@ def _account() -> Account | None:
     return Account(entry.pw_uid, entry.pw_gid)
 
 
-def _program(name: str) -> Path:
+def postgres_program(name: str) -> Path:
     # Debian keeps the programs of each version apart, off PATH: postgres and initdb must be of the same one.
     versions = [path.parent for path in Path("/usr/lib/postgresql").glob(f"*/bin/{name}")]
     newest = max(versions, key=lambda folder: int(folder.parent.name), default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -38,6 +39,7 @@ REMOVE_BINDING = """
 
 class RabbitMq(Server):
     name = "RabbitMQ"
+    discard_signal = signal.SIGKILL
 
     def __init__(
         self, folder: Path | None = None, *, management: bool = False, definitions: Path | None = None

@@ -65,6 +65,8 @@ class Server(ABC):
 
     name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals] = signal.SIGTERM
+    # To one whose data nobody will read: its own goodbye may take seconds.
+    discard_signal: ClassVar[signal.Signals | None] = None
 
     def __init__(self, folder: Path | None = None) -> None:
         self._port = Port()
@@ -122,8 +124,11 @@ class Server(ABC):
 
     def stop(self) -> None:
         """Ends the server as it is meant to end, and after 10 seconds by force."""
+        self._end(self.stop_signal)
+
+    def _end(self, number: signal.Signals) -> None:
         for child in reversed(self._children.copy()):
-            child.end(self.stop_signal if child is self._main else signal.SIGTERM)
+            child.end(number if child is self._main else signal.SIGTERM)
         self._children.clear()
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -144,7 +149,8 @@ class Server(ABC):
     def close(self) -> None:
         with self._lock:
             self._closed = True
-        self.stop()
+        # A folder that was given stays, and what is in it.
+        self._end(self.stop_signal if self._folder else self.discard_signal or self.stop_signal)
         self._port.release()
         if self._temporary is not None:
             shutil.rmtree(self._temporary, ignore_errors=True)

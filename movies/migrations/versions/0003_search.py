@@ -1,110 +1,109 @@
-"""Films are found by keys that Python makes, under extensions of PostgreSQL's own; cursors are signed."""
+"""Films are found by keys that Python makes, under extensions of PostgreSQL's own; cursors are signed.
+
+The release before goes on reading and writing: what it needs stays (`trigrams`, `document` and their indexes,
+for a later release to drop), what it does not know has defaults, and a film that it has written is marked by
+having no `keyed_at`: the service keys it soon. Where there are films already, what takes time (their keys,
+and the indexes of those) is done in steps that may be repeated, and nobody waits for them.
+"""
 
 import secrets
-from typing import Any
 
-import orjson
 from alembic import op
 from alembic.util import CommandError
 from sqlalchemy import Connection, exc, text
 
-from broker.text import kept
-from movies.storage.keys import SOURCES, keys
+from broker.migration import build_index, in_steps
+from movies.storage.keying import key_some
 
 revision = "0003"
 down_revision = "0002"
 
 EXTENSIONS = ("pg_trgm", "fuzzystrmatch")
-# Films whose keys one statement sets.
-BATCH = 500
 # How long cursors of the release before this one are honoured.
 UNSIGNED_CURSORS = "30 days"
 
 COLUMNS = {
-    "title_key": 'text COLLATE "C"',
-    "director_key": 'text COLLATE "C"',
-    "title_joined": 'text COLLATE "C"',
-    "title_bare": 'text COLLATE "C"',
-    "title_words": "tsvector",
-    "name_words": "tsvector",
-    "all_words": "tsvector",
-    "slips": "bigint[]",
-    "spelling": 'text COLLATE "C"',
+    "title_key": "text COLLATE \"C\" NOT NULL DEFAULT ''",
+    "director_key": "text COLLATE \"C\" NOT NULL DEFAULT ''",
+    "title_joined": "text COLLATE \"C\" NOT NULL DEFAULT ''",
+    "title_bare": "text COLLATE \"C\" NOT NULL DEFAULT ''",
+    "title_words": "tsvector NOT NULL DEFAULT ''",
+    "name_words": "tsvector NOT NULL DEFAULT ''",
+    "all_words": "tsvector NOT NULL DEFAULT ''",
+    "slips": "bigint[] NOT NULL DEFAULT '{}'",
+    "spelling": "text COLLATE \"C\" NOT NULL DEFAULT ''",
+    "keyed_at": "timestamptz",
 }
-# Dropping a column drops its indexes; those of this release are built when the rows are filled.
-BEFORE = (
-    "DROP INDEX IF EXISTS movies_title",
-    "DROP INDEX movies_genres",
-    "ALTER TABLE movies DROP COLUMN trigrams, DROP COLUMN document, "
-    + ", ".join(f"ADD COLUMN {name} {kind}" for name, kind in COLUMNS.items()),
-)
-FILL = """
-UPDATE movies SET
-    title = of.title, director = of.director, description = of.description, genre = of.genre,
-    genres = of.genres, title_key = of.title_key, director_key = of.director_key,
-    title_joined = of.title_joined, title_bare = of.title_bare,
-    title_words = array_to_tsvector(of.title_words), name_words = array_to_tsvector(of.name_words),
-    all_words = array_to_tsvector(of.all_words), slips = of.slips, spelling = of.spelling
-FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS of(
-    id bigint, title text, director text, description text, genre text, genres text[], title_key text,
-    director_key text, title_joined text, title_bare text, title_words text[], name_words text[],
-    all_words text[], slips bigint[], spelling text)
-WHERE movies.id = of.id
-"""
 # What the planner believes of a set without statistics is little enough for it to always take the index: with
 # them it reads the whole table for words that are common by themselves but nowhere together.
 BEFORE_MAIN = ("title", "genre", "director", "poster_url", "genres")
 SETS = ("title_words", "name_words", "all_words", "slips")
+OF_BEFORE = ("trigrams", "document")
+KEPT_ASIDE = (*SETS, *OF_BEFORE)
+# Whoever writes a film with its keys says when. An older release changes what they are made from, no more.
+UNKEYED = (
+    """
+    CREATE OR REPLACE FUNCTION movies_unkeyed() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN NEW.keyed_at := NULL; RETURN NEW; END $$
+    """,
+    """
+    CREATE OR REPLACE TRIGGER movies_unkeyed BEFORE UPDATE ON movies FOR EACH ROW WHEN (
+        NEW.keyed_at IS NOT DISTINCT FROM OLD.keyed_at
+        AND (NEW.title, NEW.director, NEW.description, NEW.genre)
+            IS DISTINCT FROM (OLD.title, OLD.director, OLD.description, OLD.genre))
+    EXECUTE FUNCTION movies_unkeyed()
+    """,
+)
 # Of these only the indexes are asked: they lie apart, so that the rows that a list is sorted from stay small.
 # The others are read for every film that is found or shown.
-STORAGE = (
+TABLE = (
+    "ALTER TABLE movies ALTER COLUMN trigrams SET DEFAULT '{}', "
+    + ", ".join(f"ADD COLUMN IF NOT EXISTS {name} {kind}" for name, kind in COLUMNS.items()),
     "ALTER TABLE movies SET (toast_tuple_target = 256)",
-    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET STORAGE EXTERNAL" for name in SETS),
+    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET STORAGE EXTERNAL" for name in KEPT_ASIDE),
     "ALTER TABLE movies "
     + ", ".join(
-        f"ALTER COLUMN {name} SET STORAGE MAIN" for name in (*BEFORE_MAIN, *COLUMNS) if name not in SETS
+        f"ALTER COLUMN {name} SET STORAGE MAIN"
+        for name in (*BEFORE_MAIN, *COLUMNS)
+        if name not in (*SETS, "keyed_at")
     ),
+    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET STATISTICS 0" for name in SETS),
+    *UNKEYED,
 )
 # fastupdate=off: a search must not pay for the pending list that earlier writes left.
-AFTER = (
-    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET NOT NULL" for name in COLUMNS),
-    "CREATE INDEX movies_title_joined ON movies (title_joined)",
-    "CREATE INDEX movies_title_bare ON movies (title_bare)",
-    "CREATE INDEX movies_genres ON movies USING gin (genres) WITH (fastupdate = off)",
-    "CREATE INDEX movies_title_key ON movies USING gin (title_key gin_trgm_ops) WITH (fastupdate = off)",
-    "CREATE INDEX movies_words ON movies USING gin (title_words, name_words, all_words)"
-    " WITH (fastupdate = off)",
-    "CREATE INDEX movies_slips ON movies USING gin (slips) WITH (fastupdate = off)",
-    "CREATE INDEX movies_spelling ON movies USING gin (spelling gin_trgm_ops) WITH (fastupdate = off)",
+INDEXES = {
+    "movies_title_joined": "ON movies (title_joined)",
+    "movies_title_bare": "ON movies (title_bare)",
+    "movies_title_key": "ON movies USING gin (title_key gin_trgm_ops) WITH (fastupdate = off)",
+    "movies_words": "ON movies USING gin (title_words, name_words, all_words) WITH (fastupdate = off)",
+    "movies_slips": "ON movies USING gin (slips) WITH (fastupdate = off)",
+    "movies_spelling": "ON movies USING gin (spelling gin_trgm_ops) WITH (fastupdate = off)",
+    "movies_no_keys": "ON movies (id) WHERE keyed_at IS NULL",
+}
+REVIEWS_IN_FORM = text(
     """
-    UPDATE reviews SET title = normalize(title, NFC), body = normalize(body, NFC)
-    WHERE title IS NOT NFC NORMALIZED OR body IS NOT NFC NORMALIZED
-    """,
-    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET STATISTICS 0" for name in SETS),
-    "ANALYZE movies",
+    WITH batch AS (
+        SELECT id FROM reviews WHERE id > :after ORDER BY id LIMIT 5000
+    ), written AS (
+        UPDATE reviews SET title = normalize(title, NFC), body = normalize(body, NFC)
+        FROM batch WHERE reviews.id = batch.id
+            AND (reviews.title IS NOT NFC NORMALIZED OR reviews.body IS NOT NFC NORMALIZED)
+    )
+    SELECT max(id) FROM batch
+    """
 )
 
-# What 0001 made, filled as far as SQL alone can: the next film that is written has its trigrams again.
+# What the release before lacks of films that this one has made, as far as SQL alone can.
 BACK = (
     "DROP TABLE installation",
-    "DROP INDEX movies_title_key",
-    "ALTER TABLE movies " + ", ".join(f"DROP COLUMN {name}" for name in COLUMNS),
-    """
-    ALTER TABLE movies
-        ADD COLUMN trigrams text[],
-        ADD COLUMN document tsvector GENERATED ALWAYS AS (
-            setweight(to_tsvector('simple', title), 'A')
-            || setweight(to_tsvector('simple', director), 'B')
-            || setweight(to_tsvector('english', description), 'C')
-        ) STORED
-    """,
+    "DROP TRIGGER movies_unkeyed ON movies",
+    "DROP FUNCTION movies_unkeyed",
+    "ALTER TABLE movies ALTER COLUMN trigrams DROP DEFAULT, "
+    + ", ".join(f"DROP COLUMN {name}" for name in COLUMNS),
     "ALTER TABLE movies RESET (toast_tuple_target)",
-    "ALTER TABLE movies " + ", ".join(f"ALTER COLUMN {name} SET STORAGE EXTENDED" for name in BEFORE_MAIN),
-    "UPDATE movies SET trigrams = show_trgm(title || ' ' || director)",
-    "ALTER TABLE movies ALTER COLUMN trigrams SET NOT NULL",
-    "CREATE INDEX movies_trigrams ON movies USING gin (trigrams) WITH (fastupdate = off)",
-    "CREATE INDEX movies_document ON movies USING gin (document) WITH (fastupdate = off)",
-    "CREATE INDEX movies_title ON movies USING gin (title gin_trgm_ops) WITH (fastupdate = off)",
+    "ALTER TABLE movies "
+    + ", ".join(f"ALTER COLUMN {name} SET STORAGE EXTENDED" for name in (*BEFORE_MAIN, *OF_BEFORE)),
+    "UPDATE movies SET trigrams = show_trgm(title || ' ' || director) WHERE trigrams = '{}'",
 )
 
 
@@ -112,17 +111,21 @@ def upgrade() -> None:
     connection = op.get_bind()
     for extension in EXTENSIONS:
         _create(connection, extension)
-    for statement in (*BEFORE, *STORAGE):
+    for statement in TABLE:
         op.execute(statement)
-    _fill(connection)
-    for statement in AFTER:
-        op.execute(statement)
+    if connection.scalar(text("SELECT EXISTS (SELECT FROM movies)")):
+        with op.get_context().autocommit_block():
+            _fill(op.get_bind())
+            _build(op.get_bind())
+    else:
+        for name, definition in INDEXES.items():
+            op.execute(f"CREATE INDEX {name} {definition}")
     op.execute("CREATE TABLE installation (cursor_key bytea NOT NULL, unsigned_cursors_until timestamptz)")
     made = f"""
         INSERT INTO installation
         SELECT :key, CASE WHEN EXISTS (SELECT FROM movies) THEN now() + interval '{UNSIGNED_CURSORS}' END
     """  # noqa: S608
-    connection.execute(text(made), {"key": secrets.token_bytes(32)})
+    op.get_bind().execute(text(made), {"key": secrets.token_bytes(32)})
 
 
 def downgrade() -> None:
@@ -146,15 +149,25 @@ def _create(connection: Connection, extension: str) -> None:
 
 
 def _fill(connection: Connection) -> None:
-    """Texts in their one form, and the keys made from them, a bounded number of films at a time."""
-    read = text(
-        "SELECT id, title, director, description, genre FROM movies WHERE id > :id ORDER BY id LIMIT :n"
-    )
-    last = 0
-    while films := connection.execute(read, {"id": last, "n": BATCH}).all():
-        rows: list[dict[str, Any]] = []
-        for film in films:
-            shown = {name: kept(getattr(film, name)) for name in SOURCES}
-            rows.append({"id": film.id, **shown, **keys(**shown)})
-        connection.execute(text(FILL), {"rows": orjson.dumps(rows).decode()})
-        last = films[-1].id
+    """Texts in their one form, and the keys made from them, a bounded number of rows at a time."""
+    film: int | None = 0
+    review: int | None = 0
+
+    def key_films(own: Connection) -> bool:
+        nonlocal film
+        film = key_some(own, film or 0)
+        return film is not None
+
+    def bring_reviews_into_form(own: Connection) -> bool:
+        nonlocal review
+        review = own.scalar(REVIEWS_IN_FORM, {"after": review})
+        return review is not None
+
+    in_steps(connection, key_films)
+    in_steps(connection, bring_reviews_into_form)
+
+
+def _build(connection: Connection) -> None:
+    for name, definition in INDEXES.items():
+        build_index(connection, name, definition)
+    connection.execute(text("ANALYZE movies"))

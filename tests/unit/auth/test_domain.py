@@ -12,6 +12,8 @@ from broker import text
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
+SUBJECT = domain.Subject(7, "a" * 32, "alice", "b" * 32)
+
 
 def test_a_password_matches_its_own_hash_and_no_other() -> None:
     password_hash = domain.hash_password("correct horse", 32768)
@@ -40,12 +42,13 @@ def test_a_key_with_a_secret_does_not_open_without_it() -> None:
 def test_the_published_key_verifies_the_token_and_is_public(secret: str) -> None:
     key = domain.new_signing_key(secret)
     settings = domain.TokenSettings(lifetime=60, secret=secret)
-    token = domain.access_token(key, settings, 7, "alice", "session", datetime.now(UTC))
+    token = domain.access_token(key, settings, SUBJECT, "session", datetime.now(UTC))
     published = domain.public_jwk(key, secret)
     platform = "movie-review-platform"
     claims = jwt.decode(token, jwt.PyJWK(published), algorithms=["EdDSA"], issuer=platform, audience=platform)
     assert jwt.get_unverified_header(token)["typ"] == "at+jwt"
     assert (claims["sub"], claims["name"], claims["sid"]) == ("7", "alice", "session")
+    assert (claims["uid"], claims["his"]) == (SUBJECT.uid, SUBJECT.history)
     assert claims["exp"] - claims["iat"] == 60
     assert "d" not in published
 

@@ -17,7 +17,7 @@ def came(written: Any, source: str = "auth", event_type: str | None = None) -> e
 
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-USER = events.UserReference(id=7, username="alice")
+USER = events.UserReference(id=7, username="alice", uid="a" * 32)
 
 
 def test_an_event_travels_in_a_cloudevents_envelope() -> None:
@@ -32,7 +32,7 @@ def test_an_event_travels_in_a_cloudevents_envelope() -> None:
         "subject": "users/7",
         "datacontenttype": "application/json",
         "dataschema": "urn:movie-review-platform:user_updated:1",
-        "data": {"version": 3, "user": {"id": 7, "username": "alice"}, "role": "admin"},
+        "data": {"version": 3, "user": {"id": 7, "username": "alice", "uid": "a" * 32}, "role": "admin"},
     }
 
 
@@ -99,6 +99,7 @@ FINE: dict[str, tuple[Any, ...]] = {
     "release_date": (None, "", "7"),
     "user_id": (None, 2**53),
     "username": (None, "7"),
+    "uid": (None, "7"),
     "spoiler": (True, False),
     "id": (2**53,),
     "movie_id": (2**53,),
@@ -142,6 +143,8 @@ def test_no_field_takes_what_it_cannot_be(event: events.Event) -> None:
 @every_event
 def test_no_field_may_be_missing(event: events.Event) -> None:
     for path in places(event.model_dump(mode="json")):
+        if path[-1] == "uid":  # a release before does not say it
+            continue
         forged = events.envelope(event, NOW)
         inner = forged["data"]
         for name in path[:-1]:

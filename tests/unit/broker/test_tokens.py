@@ -10,17 +10,20 @@ import jwt
 import pytest
 
 from auth import domain
+from broker import clock
 from broker.errors import ServiceUnavailable, Unauthenticated
 from broker.tokens import Confirmation, ReadingAllowance, Renamed, TokenVerifier
 
 SETTINGS = domain.TokenSettings(lifetime=60, secret="")
 KEY = domain.new_signing_key("")
+UID, HISTORY, OTHER = "a" * 32, "b" * 32, "c" * 32
 
 
 def token(
     *, user: int = 7, session: str = "s", key: domain.SigningKey = KEY, at: datetime | None = None
 ) -> str:
-    return domain.access_token(key, SETTINGS, user, "alice", session, at or datetime.now(UTC))
+    subject = domain.Subject(user, UID, "alice", HISTORY)
+    return domain.access_token(key, SETTINGS, subject, session, at or datetime.now(UTC))
 
 
 def verification(**more: Any) -> dict[str, Any]:
@@ -158,6 +161,58 @@ def test_a_clock_that_is_a_little_ahead_signs_no_bad_tokens(verifier: TokenVerif
     assert verifier.verify(token(at=datetime.now(UTC) + timedelta(seconds=30)))
 
 
+YEARS = 10 * 365 * 86400
+
+
+@pytest.mark.parametrize("off", [-YEARS, -60, -30, -1, 1, 30, 60, YEARS])
+def test_this_machines_clock_matters_to_no_token_once_auth_has_said_the_time(
+    off: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`token` takes the clock of auth's database, which is right."""
+    monkeypatch.setattr(time, "time", lambda: NOW + float(off))
+    verifier = TokenVerifier()
+    verifier.load(verification(now=float(NOW)))
+    at = datetime.fromtimestamp(NOW, UTC)
+    identity = verifier.verify(token(at=at))
+    assert verifier.is_live(identity)
+    assert verifier.verify(token(at=at - timedelta(seconds=58)))
+    assert verifier.verify(token(at=at + timedelta(seconds=59)))
+    with pytest.raises(Unauthenticated, match="expired"):
+        verifier.verify(token(at=at - timedelta(seconds=60)))
+    with pytest.raises(Unauthenticated, match="not valid"):
+        verifier.verify(token(at=at + timedelta(seconds=65)))
+
+
+def test_the_time_goes_on_between_two_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    verifier = TokenVerifier()
+    verifier.load(verification(now=float(NOW)))
+    identity = verifier.verify(token(at=datetime.fromtimestamp(NOW, UTC)))
+    began = clock.steady()
+    monkeypatch.setattr(clock, "steady", lambda: began + 59.0)
+    assert verifier.is_live(identity)
+    monkeypatch.setattr(clock, "steady", lambda: began + 61.0)
+    assert verifier.ending(identity) == "expired"
+
+
+@pytest.mark.parametrize("now", ["1", None, float("nan"), -1, 1e300, True, []])
+def test_a_reading_with_a_time_that_is_none_is_no_reading(now: Any) -> None:
+    verifier = TokenVerifier()
+    if now is None:
+        verifier.load(verification(now=now))
+    else:
+        with pytest.raises(ValueError, match="now"):
+            verifier.load(verification(now=now))
+
+
+def test_a_revocation_is_known_for_a_while_after_its_sessions_end() -> None:
+    verifier = TokenVerifier()
+    verifier.load(verification(now=float(NOW), revoked=[{"session": "gone", "expires_at": NOW + 60}]))
+    verifier.load(verification(now=float(NOW + 100)))
+    verifier.load(verification(now=float(NOW)))  # an auth whose database is a while behind
+    with pytest.raises(Unauthenticated, match="revoked"):
+        verifier.verify(token(session="gone", at=datetime.fromtimestamp(NOW, UTC)))
+
+
 @pytest.mark.parametrize("part", [0, 1])
 def test_arrays_without_end_in_a_token_are_refused(verifier: TokenVerifier, part: int) -> None:
     parts = token().split(".")
@@ -267,6 +322,7 @@ def test_a_reading_that_is_none_changes_nothing(verifier: TokenVerifier, more: d
 
 
 NEW_KEY = domain.new_signing_key("")
+UID, HISTORY, OTHER = "a" * 32, "b" * 32, "c" * 32
 BAD_KEYS = (
     *(None, {}, [], "x", 7, {"kid": "x"}, {"kty": "OKP"}, {"kid": "x", "kty": "RSA", "n": "x"}),
     *({"kid": "x", "kty": "OKP", "crv": "Ed25519", "x": value} for value in ("", "é", None, 7, "AAAA")),
@@ -328,3 +384,49 @@ def test_of_a_confirmation_only_what_cannot_be_read_is_lost() -> None:
 def test_a_reading_by_auth_of_the_release_before_and_of_the_next_one_is_one(verifier: TokenVerifier) -> None:
     verifier.load(verification(something="new"))
     assert verifier.verify(token())
+
+
+def in_history(number: int, history_id: str, *before: str, began_at: float = 0) -> dict[str, Any]:
+    return {"number": number, "id": history_id, "began_at": int(began_at), "before": list(before)}
+
+
+def test_a_token_names_the_account_and_the_history(verifier: TokenVerifier) -> None:
+    identity = verifier.verify(token())
+    assert (identity.uid, identity.history) == (UID, HISTORY)
+
+
+def test_a_token_of_another_history_is_not_accepted(verifier: TokenVerifier) -> None:
+    verifier.load(verification(history=in_history(1, HISTORY)))
+    identity = verifier.verify(token())
+    verifier.load(verification(history=in_history(2, OTHER, HISTORY, began_at=time.time() - 3600)))
+    assert verifier.ending(identity) == "revoked"
+    with pytest.raises(Unauthenticated, match="restore"):
+        verifier.verify(token())
+
+
+def test_auth_of_the_release_before_says_nothing_of_histories(verifier: TokenVerifier) -> None:
+    verifier.load(verification(history=in_history(2, OTHER)))
+    verifier.load(verification())
+    with pytest.raises(Unauthenticated):
+        verifier.verify(token())
+
+
+def of_the_release_before(at: datetime) -> str:
+    """A token without account and history."""
+    said = jwt.decode(token(at=at), options={"verify_signature": False})
+    claims = {name: said[name] for name in said if name not in ("uid", "his")}
+    headers = {"kid": KEY.kid, "typ": "at+jwt"}
+    return jwt.encode(claims, domain.private_key(KEY, ""), algorithm="EdDSA", headers=headers)
+
+
+def test_a_token_without_a_history_is_good_until_a_restore(verifier: TokenVerifier) -> None:
+    now = datetime.now(UTC)
+    verifier.load(verification(history=in_history(1, HISTORY, began_at=time.time())))
+    old = of_the_release_before(now - timedelta(seconds=30))
+    identity = verifier.verify(old)
+    assert (identity.user_id, identity.uid) == (7, None)
+    verifier.load(verification(history=in_history(2, OTHER, HISTORY, began_at=time.time() - 5)))
+    assert verifier.ending(identity) == "revoked"
+    with pytest.raises(Unauthenticated):
+        verifier.verify(old)
+    assert verifier.verify(of_the_release_before(now)).user_id == 7

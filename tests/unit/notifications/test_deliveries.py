@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -51,11 +51,26 @@ class FakeSignatures:
         return self.so
 
 
+class FakeHistories:
+    def __init__(self) -> None:
+        self.looked = 0
+
+    async def includes(self, data: Mapping[str, Any], at: float) -> bool:  # noqa: ARG002
+        return data.get("history") != "lost"
+
+    async def look(self) -> bool:
+        self.looked += 1
+        return True
+
+
 class Others:
     """Tokens, presence and peers: nobody of them hears of a review."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
+
+    def now(self) -> float:
+        return time.time()
 
     def heard_of_session(self, session: str) -> None:
         self.heard.append(session)
@@ -69,6 +84,7 @@ def event(event_id: str, signature: str = "good", **changes: Any) -> Envelope:
 class Stage:
     def __init__(self, signatures: FakeSignatures, *, caught_up: bool) -> None:
         self.rooms, self.others, self.signatures = FakeRooms(), Others(), signatures
+        self.histories = FakeHistories()
         self.history = History(10, seconds=3600, most_bytes=10**6)
         self.history.begin_at(START, time.time())
         self.caught_up = asyncio.Event()
@@ -76,7 +92,7 @@ class Stage:
             self.caught_up.set()
         others: Any = self.others
         rooms: Any = self.rooms
-        recipients = Recipients(rooms, self.history, others, others, others, signatures)
+        recipients = Recipients(rooms, self.history, others, others, others, signatures, self.histories)
         self.deliveries = Deliveries(recipients, self.caught_up, self.anew)
         self.began_anew = 0
 
@@ -189,5 +205,59 @@ def test_a_history_that_begins_anew_forgets_what_was() -> None:
         assert stage.began_anew == 1
         assert stage.rooms.told == ["a"], "what is read again is told to nobody"
         assert stage.replay("a") is None
+
+    asyncio.run(story())
+
+
+def test_what_a_restore_has_undone_is_neither_told_nor_replayed() -> None:
+    async def story() -> None:
+        stage = Stage(FakeSignatures(seen=True), caught_up=True)
+        lost = event("b")
+        await stage.hear(
+            event("a"), lost.model_copy(update={"data": {**lost.data, "history": "lost"}}), event("c")
+        )
+        assert stage.rooms.told == ["a", "c"]
+        assert stage.replay() == ["a", "c"]
+        assert stage.replay("b") is None
+
+    asyncio.run(story())
+
+
+def test_positions_of_the_history_before_are_unknown_in_the_next() -> None:
+    async def story() -> None:
+        stage = Stage(FakeSignatures(seen=True), caught_up=True)
+        await stage.hear(event("a"))
+        await stage.deliveries.in_another_history(time.time() + 1, was_known=True)
+        assert stage.replay() is None
+        assert stage.replay("a") is None
+        assert stage.began_anew == 1
+
+    asyncio.run(story())
+
+
+def test_marks_of_before_a_restore_are_no_positions() -> None:
+    async def story() -> None:
+        stage = Stage(FakeSignatures(seen=True), caught_up=False)
+        now = datetime.now(UTC)
+        stage.history.begin_at(START, now.timestamp() - 30)
+        earlier = {"time": (now - timedelta(seconds=20)).isoformat()}
+        await stage.hear(event("a").model_copy(update=earlier), event("b"))
+        await stage.deliveries.in_another_history(now.timestamp() - 10, was_known=False)
+        assert stage.replay() is None
+        assert stage.replay("a") is None
+        assert stage.replay("b") == []
+        await stage.deliveries.in_another_history(now.timestamp() + 30, was_known=False)
+        assert stage.replay("b") is None
+        assert stage.began_anew == 0
+
+    asyncio.run(story())
+
+
+def test_the_history_is_asked_for_before_anybody_is_let_in() -> None:
+    async def story() -> None:
+        stage = Stage(FakeSignatures(seen=True), caught_up=False)
+        await stage.hear(Turn.CAUGHT_UP)
+        assert stage.histories.looked == 1
+        assert stage.caught_up.is_set()
 
     asyncio.run(story())

@@ -152,3 +152,16 @@ def test_who_waits_for_a_position_is_told_when_it_comes_and_none_stays_behind() 
         assert history._awaited == {}
 
     asyncio.run(story())
+
+
+def test_what_was_before_a_moment_is_forgotten_also_where_it_began_at_no_known_time() -> None:
+    history = History(10, seconds=3600, most_bytes=10**6, clock=lambda: None)
+    history.add("mark", 100)
+    history.add("a", 100, news("a", "1"))
+    history.add("b", 110, news("b", "1"))
+    history.forget_before(105)
+    assert [history.since("1", position) for position in ("mark", "a")] == [None, None]
+    assert history.since("1", "b") == []
+    history.forget_before(120)
+    assert history.since("1", "b") is None
+    assert history.last("1")

@@ -129,7 +129,10 @@ def test_all_faults_are_said_at_once(lines: object, monkeypatch: pytest.MonkeyPa
         ("GATEWAY_PORT: {a: 1}", "setting GATEWAY_PORT: must be a whole number"),
         ("GATEWAY_PORT: 2024-01-01", "setting GATEWAY_PORT: must be a whole number"),
         ("GATEWAY_PORT: '${'", "setting GATEWAY_PORT: must be a whole number"),
-        ("SIGNING_KEY_SECRET: 0123", "setting SIGNING_KEY_SECRET: must be text, or empty"),
+        (
+            "SIGNING_KEY_SECRET: 0123",
+            "setting SIGNING_KEY_SECRET: must be text of 1023 bytes at most, or empty",
+        ),
         ("DATA_FOLDER: 5", "setting DATA_FOLDER: must be text, and not empty"),
         ("SERIALIZER: pickle", "line 1: SERIALIZER is Nameko's, and no part of the platform reads it"),
         ("TRANSPORT_OPTIONS: 5", "setting TRANSPORT_OPTIONS: must be a mapping"),
