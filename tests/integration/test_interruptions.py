@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import sys
@@ -27,7 +26,7 @@ STOPPED_SECONDS = 1
 HOLDING = ["env", "--default-signal=INT,HUP", "--block-signal=INT,TERM,HUP"]
 # What is there to be seen when the signal is sent.
 MOMENTS: dict[str, Callable[[Path, Process], bool]] = {
-    "python begins": lambda _, process: is_held_python(process.pid),
+    "python begins": lambda _, process: is_ours(process.pid),
     "modules are imported": lambda data, _: data.exists(),
     "initdb": lambda data, _: (data / "postgres-18.unfinished" / "PG_VERSION").exists(),
     "the server starts": lambda data, _: (data / "postgres-18" / "postmaster.pid").exists(),
@@ -35,12 +34,10 @@ MOMENTS: dict[str, Callable[[Path, Process], bool]] = {
 }
 
 
-def is_held_python(pid: int) -> bool:
-    """Whether it is the Python whose signals are held back, and neither who holds them nor a copy of ours."""
-    process = Path(f"/proc/{pid}")
-    held = re.search(r"^SigBlk:\s*([0-9a-f]+)$", (process / "status").read_text(), re.MULTILINE)
-    is_python = (process / "comm").read_text().startswith("python")
-    return is_python and held is not None and bool(int(held[1], 16) >> (signal.SIGTERM - 1) & 1)
+def is_ours(pid: int) -> bool:
+    """Whether it is our program already, and not who holds signals back for it, or a copy of the tests."""
+    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    return words[1:2] == ["standalone.py"]
 
 
 class Direct(Embedded):
