@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import kombu
+from nameko.exceptions import MethodNotFound
 
 from broker import history
 from broker.history import History
@@ -45,7 +46,10 @@ class MoviesWord:
 
     def _ask(self) -> Any:
         with self._connection.clone() as opened:
-            return call(opened, "movies.public_keys", seconds=ASKING_SECONDS)
+            try:
+                return call(opened, "movies.public_keys", seconds=ASKING_SECONDS)
+            except MethodNotFound:  # movies of the release before has none
+                return []
 
 
 class ReviewHistories:
