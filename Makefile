@@ -10,7 +10,7 @@ HOLDING = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-si
 export CONFIG PYTHON FILE DATABASE REPLACE AS_OF
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run settings shell migrate change-secret sample backup restore new-history check format test test-unit test-integration test-contract chaos lock clean
+.PHONY: help setup setup-dev run settings shell migrate change-secret sample backup restore new-history check format pin test test-unit test-integration test-contract chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,13 @@ format: setup-dev ## format the code, mend what the linter can, and bring up to 
 	$(BIN)/python -m broker.config --write
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+pin: ## print lines for .env that pin the images of others by their digests (needs Docker and its registry)
+	@sed -nE 's/.*\$$\{([A-Z_]+_IMAGE):-([^}]*:[^}]*)\}.*/\1 \2/p' docker-compose.yml docker-compose.prod.yml | sort -u | \
+		while read -r name image; do \
+			docker pull --quiet "$$image" >/dev/null && \
+			echo "$$name=$$(docker image inspect --format '{{index .RepoDigests 0}}' "$$image")" || exit 1; \
+		done
 
 test: setup-dev ## run every test on private RabbitMQ, PostgreSQL and Redis (installs them where it can)
 	@./tests/install_servers.sh

@@ -7,12 +7,13 @@ broker in memory, PostgreSQL from a wheel under DATA_FOLDER, the cache in memory
 import os
 import warnings
 
-from broker.first_signals import INTERRUPTED, SET_ROLE, STOPPED
+from broker.first_signals import INTERRUPTED, SET_ROLE, STOPPED, leave_without_a_word
 
 # Before anything more is imported: eventlet patches what the others then take, and its hub on top of asyncio
 # runs the notifier too.
 os.environ["EVENTLET_HUB"] = "broker.hub:Hub"
 with warnings.catch_warnings():
+    leave_without_a_word()
     warnings.simplefilter("ignore")  # eventlet announces its retirement
     import eventlet
 

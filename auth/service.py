@@ -9,6 +9,7 @@ from broker import dead_letter_methods, outbox
 from broker.arguments import checked
 from broker.database import Database
 from broker.errors import PlatformError, ServiceUnavailable
+from broker.health_file import HealthFile
 from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
@@ -37,6 +38,7 @@ class AuthService(dead_letter_methods.DeadLetterMethods):
     tokens = Tokens()
     readers = Readers()
     writes = Writes()
+    health_file = HealthFile()
     speaker = SpeakerProvider()
     history = HistoryWatch("auth")
 

@@ -1,4 +1,4 @@
-"""Imported before everything else: a signal in the first second ends the process without a word.
+"""For before everything else: a signal in the first second ends the process without a word.
 
 Nothing is there yet that would have to be cleaned up, and an import is no place for an exception.
 """
@@ -23,6 +23,8 @@ def _leave(_number: int, _frame: object) -> None:
     os._exit(STOPPED if is_run else INTERRUPTED)
 
 
-for number in heeded():
-    signal.signal(number, _leave)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # `make run` holds them back until here
+def leave_without_a_word() -> None:
+    """From now on, until the work is there that a signal ends in its own way (`broker/interruption.py`)."""
+    for number in heeded():
+        signal.signal(number, _leave)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # `make run` holds them back until here

@@ -1,6 +1,7 @@
 #!/bin/bash
-# Run once by the official PostgreSQL image, on an empty data folder: a role and a database for each service, neither
-# of which can open the other's. Passwords come from AUTH_DATABASE_PASSWORD and MOVIES_DATABASE_PASSWORD.
+# A role and a database for each service, neither of which can open the other's. Run by the official PostgreSQL image on
+# an empty data folder, and by the service `roles` at every start: then the passwords are set to what they are by now.
+# They come from POSTGRES_PASSWORD, AUTH_DATABASE_PASSWORD and MOVIES_DATABASE_PASSWORD.
 set -euo pipefail
 
 as_superuser() {
@@ -12,12 +13,20 @@ as_superuser() {
 create() {
     ROLE_PASSWORD="$2" as_superuser --dbname=postgres --set=name="$1" <<'SQL'
 \getenv password ROLE_PASSWORD
-CREATE ROLE :"name" LOGIN PASSWORD :'password';
-CREATE DATABASE :"name" OWNER :"name";
+SELECT format('CREATE ROLE %I LOGIN', :'name') WHERE to_regrole(:'name') IS NULL
+\gexec
+ALTER ROLE :"name" PASSWORD :'password';
+SELECT format('CREATE DATABASE %I OWNER %I', :'name', :'name')
+WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'name')
+\gexec
 REVOKE ALL ON DATABASE :"name" FROM PUBLIC;
 SQL
 }
 
+as_superuser --dbname=postgres --set=name="${POSTGRES_USER:-postgres}" <<'SQL'
+\getenv password POSTGRES_PASSWORD
+ALTER ROLE :"name" PASSWORD :'password';
+SQL
 create auth "${AUTH_DATABASE_PASSWORD:?is not set}"
 create movies "${MOVIES_DATABASE_PASSWORD:?is not set}"
 

@@ -136,12 +136,13 @@ def call(
                     raise BrokerBlocked
                 connection.drain_events(timeout=max(deadline - time.monotonic(), 0.001))
     except TimeoutError as error:
-        raise DeadlineExceeded from error
+        # A broker that takes nothing does not hear that we consume no more either.
+        raise (BrokerBlocked if blocked else DeadlineExceeded) from error
     except failures as error:
-        raise ServiceUnavailable from error
+        raise (BrokerBlocked if blocked else ServiceUnavailable) from error
     finally:
         # memory:// deletes no queue by itself.
-        if connection.connected:
+        if connection.connected and not blocked:
             with suppress(*failures):
                 queue(connection.default_channel).delete()
     return outcome(replies[0])

@@ -48,12 +48,15 @@ class Part:
         """Ask it, and keep what it says."""
         self.was_asked = True
         try:
-            self.trouble = self._read(self._ask())
+            status = self._ask()
+            self.trouble = self._read(status)
         except MethodNotFound:
             self.trouble = None  # it answers
         except PlatformError as error:
             self._keep_silence(error)
             return
+        except Exception as error:  # whatever it answers, nothing here may end
+            self.trouble = Trouble(f"The {self._name} service does not say how it is", type(error).__name__)
         self._answered_at = time.monotonic()
 
     def _read(self, status: Mapping[str, Any]) -> Trouble | None:

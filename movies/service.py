@@ -10,6 +10,7 @@ from broker.consumer import event_handler
 from broker.database import Database
 from broker.errors import PlatformError, ServiceUnavailable
 from broker.events import Envelope, UserDeleted, UserUpdated, read
+from broker.health_file import HealthFile
 from broker.history_watch import LOOK_SECONDS, HistoryWatch
 from broker.idempotency import Writes
 from broker.relay import OutboxRelay
@@ -47,6 +48,7 @@ class MoviesService(dead_letter_methods.DeadLetterMethods):
     accounts = AccountProvider()
     cache = Cache()
     writes = Writes()
+    health_file = HealthFile()
     speaker = SpeakerProvider()
     history = HistoryWatch("movies")
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.chaos.stage import Size, Stage
 from tests.platforms import Embedded, FullDeployment, Platform, running
-from tests.servers import PrivateServers, ServerUrls
+from tests.servers import PrivateServers, RabbitMq, Redis, ServerUrls
 
 # No deadlines, which a busy machine would miss; where a change lands, the same examples every time.
 settings.register_profile(
@@ -32,6 +33,15 @@ def servers() -> Iterator[ServerUrls]:
     """A private RabbitMQ, Redis and PostgreSQL, or those that the environment gives."""
     with PrivateServers() as running:
         yield running.urls
+
+
+@pytest.fixture(scope="module")
+def apart(servers: ServerUrls) -> Iterator[ServerUrls]:
+    """The same PostgreSQL, and a deployment's own RabbitMQ and Redis: calls go to whichever service of
+    a name takes them first, and pages are kept by a film's id.
+    """
+    with RabbitMq() as rabbitmq, Redis() as redis:
+        yield replace(servers, amqp=rabbitmq.url, redis=redis.url)
 
 
 @pytest.fixture(scope="session")

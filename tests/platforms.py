@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import ClassVar, Protocol, Self
 
 import kombu
 import psycopg2
@@ -124,6 +124,7 @@ class FullDeployment:
     """The parts as processes of their own on RabbitMQ, PostgreSQL and Redis, as many of each as asked for."""
 
     name = "full deployment"
+    _brokers: ClassVar[set[str]] = set()  # of those that there are now
 
     def __init__(
         self,
@@ -135,6 +136,9 @@ class FullDeployment:
         notifiers: int = 1,
         auths: int = 1,
     ) -> None:
+        # Calls would be answered by whichever of them takes them first.
+        assert servers.amqp not in self._brokers, "another deployment is on this RabbitMQ: take `apart`"
+        self._brokers.add(servers.amqp)
         self.folder = folder
         self.servers = servers
         self.databases = Databases.create(servers.postgres)
@@ -213,6 +217,7 @@ class FullDeployment:
         for process in self.processes:
             process.terminate()  # all of them first: each takes a few seconds to finish
         codes = {process.name: process.stop() for process in self.processes}
+        self._brokers.discard(self.servers.amqp)
         self.databases.drop()
         assert set(codes.values()) <= {0}, f"exit codes after SIGTERM: {codes}"
 

@@ -2,8 +2,15 @@
 
 import sys
 
-from broker import first_signals  # noqa: F401
-from broker.backup import command_line
+from broker import first_signals
+
+
+def main() -> int:
+    first_signals.leave_without_a_word()
+    from broker.backup import command_line
+
+    return command_line.main()
+
 
 if __name__ == "__main__":
-    sys.exit(command_line.main())
+    sys.exit(main())

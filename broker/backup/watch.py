@@ -19,8 +19,8 @@ from sqlalchemy.engine import make_url
 
 from broker.backup.databases import CONNECT_SECONDS, Sessions, Urls
 from broker.backup.failures import BackupFailed
+from broker.first_signals import heeded
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SILENT_SECONDS = 30.0  # without progress, after which the databases are asked
 LOOK_SECONDS = 0.5
 SAY_SECONDS = 5.0
@@ -72,11 +72,6 @@ class Progress:
         with self._lock:
             self._ending = why
             return not self._is_final
-
-
-def heeded() -> list[signal.Signals]:
-    """Those that mean an end; the end of the terminal is none under `nohup`."""
-    return [each for each in SIGNALS if each != signal.SIGHUP or signal.getsignal(each) != signal.SIG_IGN]
 
 
 def megabytes(count: int) -> str:

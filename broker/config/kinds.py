@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field
 
 MEMORY_BROKER = "memory://"
+MOST_SECRET_BYTES = 1023  # what OpenSSL encrypts a key with
 _BROKERS = ("amqp", "amqps", "pyamqp", "memory")
 _CACHES = ("redis", "rediss", "unix")
 _DRIVER = "postgresql+psycopg2://"
@@ -21,7 +22,6 @@ _RATE = re.compile(
 )
 _UNITS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400, "month": 86400 * 30, "year": 86400 * 366}
 _MOST_PORT = 65535
-MOST_SECRET_BYTES = 1023  # what OpenSSL encrypts a key with
 _LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -123,6 +123,15 @@ def _check_options(url: str) -> None:
         raise ValueError("has an option that the client of Redis does not know") from error
 
 
+def _secret(text: str) -> str:
+    try:
+        if len(text.encode()) <= MOST_SECRET_BYTES:
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise ValueError(f"must be UTF-8 of {MOST_SECRET_BYTES} bytes at most")
+
+
 def _host(text: str) -> str:
     host = text.strip()
     if host.startswith("[") and host.endswith("]"):
@@ -173,25 +182,16 @@ def _rate(text: str) -> str:
     return text
 
 
-def _secret(text: str) -> str:
-    try:
-        if len(text.encode()) <= MOST_SECRET_BYTES:
-            return text
-    except UnicodeEncodeError:
-        pass
-    raise ValueError(f"must be UTF-8 of {MOST_SECRET_BYTES} bytes at most")
-
-
 def level(value: Any) -> str:
-    """The name of a level of `logging`, however it is written. Raises ValueError."""
-    name = value.strip().upper() if isinstance(value, str) else value
-    number = logging.getLevelNamesMapping().get(name, name) if isinstance(name, str) else name
-    if not isinstance(value, bool) and (found := logging.getLevelName(number)) in _LEVELS:
+    """The name of a level of `logging`, whatever its case, or of its number. Raises ValueError."""
+    name = str(value).strip().upper()
+    number = int(name) if name.isascii() and name.isdecimal() else logging.getLevelNamesMapping().get(name)
+    if number is not None and (found := logging.getLevelName(number)) in _LEVELS:
         return str(found)
     raise ValueError(f"must be one of {', '.join(_LEVELS)}")
 
 
-Text = Annotated[str, BeforeValidator(_text), Must("text, in quotation marks where it looks like a number")]
+Text = Annotated[str, BeforeValidator(_text), Must("text, or empty")]
 Filled = Annotated[Text, Field(min_length=1), Must("text, and not empty")]
 Secret = Annotated[
     Text, AfterValidator(_secret), Must(f"text of {MOST_SECRET_BYTES} bytes at most, or empty"), Veiled()

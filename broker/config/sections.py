@@ -23,6 +23,7 @@ from broker.config.kinds import (
     Rate,
     Seconds,
     Secret,
+    Text,
 )
 from broker.config.logs import logging_section
 from broker.config.transport import Transport
@@ -54,6 +55,9 @@ class Connections(Section):
     )
     REDIS_URL: CacheUrl = Field("", description="the cache, `redis://…`; empty: one inside each process")
     DATA_FOLDER: Filled = Field("var", description="where `make run` keeps its data")
+    HEALTH_FILE: Text = Field(
+        "", description="a file that auth and movies touch every 5 seconds while they are well; empty: none"
+    )
 
 
 class Doors(Section):

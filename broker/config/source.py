@@ -135,20 +135,18 @@ def _take(source: Source, loader: _Loader, key: yaml.Node, value: yaml.Node) -> 
     name, where = str(key.value), f"{source.path}, line {key.start_mark.line + 1}"
     if not _is_known(source, name, where):
         return
+    for setting in model.NAMES:
+        outermost, *inner = model.path(setting)
+        node = value if setting == name else _node(value, inner) if outermost == name else None
+        if node is not None:
+            _trace(source, setting, node)
+            if isinstance(node, yaml.ScalarNode) and node.tag in _TAGS:
+                node.tag = "!raw_env_var"
     try:
-        raw = name in model.NAMES and isinstance(value, yaml.ScalarNode) and value.tag in _TAGS
-        taken = _fill_in(value.value) if raw else loader.construct_object(value, deep=True)
+        source.values[name] = loader.construct_object(value, deep=True)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         problem = getattr(error, "problem", None) or "a value that cannot be read"
         source.faults.append(f"{where}: {name} is not valid YAML ({problem})")
-        return
-    source.values[name] = taken
-    for setting in model.NAMES:
-        outermost, *inner = model.path(setting)
-        if setting == name:
-            _trace(source, setting, value)
-        elif outermost == name and (node := _node(value, inner)) is not None:
-            _trace(source, setting, node)
 
 
 def _is_known(source: Source, name: str, where: str) -> bool:

@@ -31,8 +31,8 @@ LOG_BYTES = 2**20
 SUPERUSER = "postgres"
 STOPS = (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL)
 # What it says where one of its processes died, and it begins anew by itself.
-DIED = re.compile(rb"LOG:\s+(.*) \(PID \d+\) (was terminated by .*|exited with exit code .*)")
-BEGINS_ANEW = b"all server processes terminated; reinitializing"
+DIED = re.compile(r"LOG:\s+(.*) \(PID \d+\) (was terminated by .*|exited with exit code .*)")
+BEGINS_ANEW = "all server processes terminated; reinitializing"
 
 
 class Server:
@@ -44,7 +44,8 @@ class Server:
         self.lock = lock
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
-        self._read_to = 0  # of the log
+        self._said_since = self._read_to = 0  # places in the log: of this start, and of `crashes`
+        self._died = ""  # the last of its processes that did
         self.socket_folder: Path | None = None
 
     def start(self, settings: Mapping[str, str]) -> None:
@@ -71,7 +72,7 @@ class Server:
             self._log.replace(self._log.with_name(f"{self._log.name}.old"))
         with self._log.open("ab") as output:
             share(output.fileno(), self._log.parent)
-            begin = self._read_to = output.tell()
+            self._said_since = self._read_to = output.tell()
             self._process = spawn(
                 installation() / "bin" / "postgres",
                 "-D",
@@ -83,30 +84,38 @@ class Server:
                 keeps=(self.lock,),
             )
         try:
-            self._wait_until_ready(self._process, begin)
+            self._wait_until_ready(self._process)
         except BaseException:
             self.stop()
             raise
 
-    def _wait_until_ready(self, process: subprocess.Popen[bytes], log_begin: int) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
         while pid_file.ready_socket_folder(self.folder) != self.socket_folder:
             if process.poll() is not None:
-                raise ConfigurationError(
-                    f"PostgreSQL did not start on {self.folder}: {self._last_words(log_begin)}"
-                )
+                raise ConfigurationError(f"PostgreSQL did not start on {self.folder}: {self._last_words()}")
             if time.monotonic() > deadline:
                 raise ConfigurationError(
                     f"PostgreSQL did not start on {self.folder} within {START_SECONDS} s: "
-                    f"{self._last_words(log_begin)}"
+                    f"{self._last_words()}"
                 )
             time.sleep(POLL_SECONDS)
 
-    def _last_words(self, begin: int) -> str:
-        """The last thing that it said since `begin`; where it was shut down, what it said before that."""
-        said = self._log.read_bytes()[begin:].decode(errors="replace").splitlines()
+    def _last_words(self) -> str:
+        """What it ends for, as it says since its start, or the last thing that it said at all."""
+        said = self._read_log(self._said_since).splitlines()
         lines = [line for line in said if line.strip() and "database system is shut down" not in line]
-        return lines[-1].strip() if lines else "it said nothing"
+        fatal = [line for line in lines if "FATAL:" in line or "PANIC:" in line]
+        return (fatal or lines or ["it said nothing"])[-1].strip()
+
+    def _read_log(self, since: int) -> str:
+        """What is there from `since` on, of much the end."""
+        try:
+            with self._log.open("rb") as log:
+                log.seek(max(since, log.seek(0, os.SEEK_END) - LOG_BYTES))
+                return log.read().decode(errors="replace")
+        except OSError:
+            return ""
 
     def start_again(self, settings: Mapping[str, str]) -> None:
         """`start` on what is left of it, at the same address; what is left of its processes ends first."""
@@ -122,7 +131,8 @@ class Server:
             return "it did not start"
         code = self._process.poll()
         if code is not None:
-            return f"it ended by {signal.Signals(-code).name}" if code < 0 else f"it ended with code {code}"
+            by_signal = f"it ended by {signal.Signals(-code).name}" if code < 0 else ""
+            return by_signal or f"it ended with code {code}: {self._last_words()}"
         if not (self.socket_folder / f".s.PGSQL.{PORT}").exists():
             return f"its socket in {self.socket_folder} was removed"
         return None
@@ -130,19 +140,20 @@ class Server:
     def crashes(self) -> list[str]:
         """After which process's death it began anew by itself, each time since the last call."""
         try:
-            with self._log.open("rb") as log:
-                if log.seek(0, os.SEEK_END) == self._read_to:
-                    return []
-                log.seek(self._read_to)
-                said = log.read(LOG_BYTES)
+            size = self._log.stat().st_size
         except OSError:
             return []
-        whole = said.rfind(b"\n") + 1
-        self._read_to += whole
-        if BEGINS_ANEW not in said[:whole]:
+        if size <= self._read_to:
             return []
-        deaths = [b" ".join(found) for found in DIED.findall(said[:whole])]
-        return [(deaths or [b"one of its processes died"])[0].decode(errors="replace")]
+        found = []
+        said = self._read_log(self._read_to)
+        for line in said[: said.rfind("\n") + 1].splitlines():
+            if death := DIED.search(line):
+                self._died = " ".join(death.groups())
+            elif BEGINS_ANEW in line:
+                found.append(self._died or "one of its processes died")
+        self._read_to = size - len(said[said.rfind("\n") + 1 :].encode())
+        return found
 
     def stop(self) -> bool:
         """End it; its clients are cut off. Whether nothing is left to be recovered by the next start.

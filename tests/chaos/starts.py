@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import psutil
 import requests
 
 from broker.embedded_postgres import processes
+from broker.first_signals import heeded
 from tests.chaos import report
 from tests.chaos.report import Check, Result, Table
 from tests.clients import Account, Api, sign_in, sign_up
@@ -31,7 +31,7 @@ from tests.integration.earlier_release import REVIEW, EarlierPostgres, fill
 from tests.platforms import Embedded
 from tests.processes import wait_until
 
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOPS = heeded()
 NEW, EARLIER = "on nothing", "on an earlier release's data"
 LATEST = 1.1  # of the time that a start takes: the last kills hit a platform that is up
 

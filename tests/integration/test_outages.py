@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 import requests
 
+from broker.rpc_client import BrokerBlocked, call, open_connection
 from tests.chaos.stage import Stage
 from tests.clients import Account, Api, Listener, sign_up
 from tests.integration.queues import EventQueue
@@ -127,6 +128,22 @@ def test_without_rabbitmq_it_is_503_and_all_is_well_when_it_returns(outages: Out
     outages.rabbitmq.start()
     outages.wait_until_served()
     outages.assert_reviews_are_heard()
+
+
+def test_an_alarm_of_rabbitmqs_is_told_from_its_silence(outages: Outages) -> None:
+    gateway, deployment = outages.deployment.gateways[0], outages.deployment
+    outages.rabbitmq.raise_memory_alarm()
+    try:
+        wait_until(
+            lambda: "takes nothing" in requests.get(f"{gateway}/health/ready", timeout=10).text,
+            RETURN_SECONDS,
+            "the gateway says so",
+        )
+        with pytest.raises(BrokerBlocked), open_connection(deployment.servers.amqp, {}) as connection:
+            call(connection, "auth.status", seconds=5)
+    finally:
+        outages.rabbitmq.clear_memory_alarm()
+    outages.wait_until_served()
 
 
 def test_a_frozen_rabbitmq_keeps_nobody_waiting_for_ever(outages: Outages) -> None:

@@ -19,11 +19,11 @@ from tests.tls import certificates, in_front_of
 
 
 @pytest.fixture(scope="module")
-def secure(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployment]:
+def secure(apart: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployment]:
     """Every part's every connection is by TLS: the deployment's environment has no other way."""
     folder = tmp_path_factory.mktemp("secure")
     made = certificates(folder)
-    deployment = FullDeployment(servers, folder)
+    deployment = FullDeployment(apart, folder)
     with ExitStack() as stack:
 
         def secured(url: str, scheme: str, **query: str) -> str:
@@ -40,8 +40,8 @@ def secure(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Ite
         authority = str(made.authority)
         databases = {"sslmode": "verify-full", "sslrootcert": authority}
         deployment.environment |= {
-            "AMQP_URI": secured(servers.amqp, "amqps", ssl_ca_certs=authority),
-            "REDIS_URL": secured(servers.redis, "rediss", ssl_ca_certs=authority),
+            "AMQP_URI": secured(apart.amqp, "amqps", ssl_ca_certs=authority),
+            "REDIS_URL": secured(apart.redis, "rediss", ssl_ca_certs=authority),
             "AUTH_DATABASE_URL": secured(deployment.databases.auth, "postgresql", **databases),
             "MOVIES_DATABASE_URL": secured(deployment.databases.movies, "postgresql", **databases),
         }

@@ -45,9 +45,9 @@ def lines(deployment: FullDeployment, part: str, *, of: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def deployment(servers: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployment]:
+def deployment(apart: ServerUrls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FullDeployment]:
     """Services, a gateway and a notifier that were started before `make migrate`."""
-    started = FullDeployment(servers, tmp_path_factory.mktemp("readiness"))
+    started = FullDeployment(apart, tmp_path_factory.mktemp("readiness"))
     started.environment["GATEWAY_START_TIMEOUT"] = "0.1"
     try:
         for part in started.parts:

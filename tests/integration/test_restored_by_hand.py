@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +11,17 @@ import kombu
 import pytest
 import redis
 import socketio
+from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 
+from broker import history_table
+from broker.embedded_postgres import EmbeddedPostgres
 from broker.errors import ServiceUnavailable
 from broker.topology import REVIEW_STREAM
 from tests.clients import Account, Api, Listener, sign_in, sign_up
-from tests.platforms import Embedded, FullDeployment, connect, running, wait_until_ready
-from tests.processes import wait_until
+from tests.platforms import FullDeployment, connect, running, wait_until_ready
+from tests.processes import PROGRAMS, run, wait_until
 from tests.servers import PrivateServers
 from tests.servers.postgres import postgres_program
 
@@ -200,20 +203,26 @@ def test_auth_of_a_history_that_movies_does_not_know_is_noticed(
         deployment.rpc("movies.create", {"title": "Film"}, who)
 
 
-def test_a_folder_of_the_embedded_server_is_put_back(tmp_path: Path) -> None:
-    platform = Embedded(tmp_path)
-    with running(platform):
-        alice = sign_up(platform.gateways[0])
-    backup = tmp_path / "backup"
-    subprocess.run(["cp", "-a", tmp_path / "data", backup], check=True)
-    with running(platform):
-        assert alice.api.get("/api/auth/me").status_code == 200, "nothing was put back until now"
-        bob = sign_up(platform.gateways[0])
-    shutil.rmtree(tmp_path / "data")
-    subprocess.run(["cp", "-a", backup, tmp_path / "data"], check=True)
-    with running(platform):
-        carol = sign_up(platform.gateways[0])
-        assert carol.id > bob.id
-        assert is_nobodys(bob)
-        assert is_nobodys(alice)
-        assert sign_in(platform.gateways[0], alice.email).id == alice.id
+def test_a_folder_of_the_embedded_server_that_is_copied_is_noticed(tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    data.mkdir()
+
+    def found(folder: Path, *, migrate: bool) -> tuple[str | None, int]:
+        """The trouble with auth's database there, and the number of its history."""
+        with EmbeddedPostgres(folder, owner=True, connections=10) as server:
+            url = server.ensure_database("auth")
+            if migrate:
+                ended = run(
+                    [PROGRAMS / "alembic", "-n", "auth", "upgrade", "head"], {"AUTH_DATABASE_URL": url}
+                )
+                assert ended.returncode == 0, ended.stderr
+            with create_engine(url, poolclass=NullPool).connect() as connection:
+                return history_table.trouble(connection, "auth"), history_table.current(connection).number
+
+    assert found(data, migrate=True) == (None, 1)
+    subprocess.run(["cp", "-a", data, copy], check=True)
+    assert found(data, migrate=False) == (None, 1)
+    trouble, _ = found(copy, migrate=False)
+    assert trouble
+    assert "copied by hand" in trouble
+    assert found(copy, migrate=True) == (None, 2)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,13 +15,14 @@ import pytest
 from auth import domain, secret, signing
 from auth.domain import PUBLIC_BEGINS, SigningKey, TokenSettings
 from auth.verification import verification
+from broker import history_table
 from broker.database import Transaction, engine
 from broker.errors import ServiceUnavailable
 from broker.tokens import TokenVerifier
 from tests.clients import Api, sign_in, sign_up
 from tests.platforms import Databases, Embedded, FullDeployment, connect, wait_until_ready
 from tests.processes import PROGRAMS, run, wait_until
-from tests.servers import RabbitMq, ServerUrls
+from tests.servers import ServerUrls
 
 NOW = datetime.now(UTC)
 COMMAND = [PROGRAMS / "python", "-m", "auth.secret"]
@@ -79,7 +80,8 @@ class Auth:
     def sign_in(self, now: datetime = NOW) -> str:
         with self.transaction() as session:
             key = signing.key(session, self.tokens, now)
-        return domain.access_token(key, self.tokens, 7, "alice", "session", datetime.now(UTC))
+            subject = domain.Subject(7, uuid.uuid4().hex, "alice", history_table.current(session).id)
+        return domain.access_token(key, self.tokens, subject, "session", datetime.now(UTC))
 
     def settle(self, now: datetime = NOW) -> None:
         signing.settle(self.transaction, self.tokens, now)
@@ -292,16 +294,9 @@ def test_without_data_the_command_says_so(tmp_path: Path) -> None:
     assert ended.stderr.count("\n") == 1
 
 
-@pytest.fixture
-def rabbitmq() -> Iterator[RabbitMq]:
-    """One that no other deployment answers calls at."""
-    with RabbitMq() as server:
-        yield server
-
-
-def test_a_platform_lives_through_it(servers: ServerUrls, rabbitmq: RabbitMq, tmp_path: Path) -> None:
+def test_a_platform_lives_through_it(apart: ServerUrls, tmp_path: Path) -> None:
     """From compose's development file to production on the same volume, and the old secret found then."""
-    deployment = FullDeployment(replace(servers, amqp=rabbitmq.url), tmp_path, notifiers=0)
+    deployment = FullDeployment(apart, tmp_path, notifiers=0)
     deployment.environment["SIGNING_KEY_SECRET"] = "development"
     try:
         deployment.start()

@@ -19,8 +19,8 @@ BEFORE_AUTH = ("movies-1", "notifications-1", "gateway-1")
 LAST = "auth-1"
 
 
-def test_an_upgrade_in_the_documented_order_fails_no_request(servers: ServerUrls, tmp_path: Path) -> None:
-    two = TwoReleases(servers, tmp_path, OLD, TWO_OF_EACH)
+def test_an_upgrade_in_the_documented_order_fails_no_request(apart: ServerUrls, tmp_path: Path) -> None:
+    two = TwoReleases(apart, tmp_path, OLD, TWO_OF_EACH)
     old_doors, new_doors = zip(two.gateways, two.notifiers, strict=True)
     walks = Walks()
     try:

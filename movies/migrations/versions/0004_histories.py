@@ -4,20 +4,25 @@ The uids of those who wrote before are asked for by the service, so many at a ti
 """
 
 from alembic import op
+from sqlalchemy import text
 
 from broker import history_table
+from broker.migration import build_index
 
 revision = "0004"
 down_revision = "0003"
 
-UIDS = (
-    "ALTER TABLE reviewers ADD COLUMN uid uuid",
-    "CREATE INDEX reviewers_without_uid ON reviewers (user_id) WHERE uid IS NULL",
-)
+INDEX = "ON reviewers (user_id) WHERE uid IS NULL"
 
 
 def upgrade() -> None:
-    for statement in (*UIDS, *history_table.SCHEMA_1):
+    op.execute("ALTER TABLE reviewers ADD COLUMN IF NOT EXISTS uid uuid")
+    if op.get_bind().scalar(text("SELECT EXISTS (SELECT FROM reviewers)")):
+        with op.get_context().autocommit_block():
+            build_index(op.get_bind(), "reviewers_without_uid", INDEX)
+    else:
+        op.execute(f"CREATE INDEX reviewers_without_uid {INDEX}")
+    for statement in history_table.SCHEMA_1:
         op.execute(statement)
     history_table.begin(op.get_bind(), 1)
 

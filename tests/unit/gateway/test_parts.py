@@ -59,6 +59,15 @@ def test_one_that_has_no_such_method_is_there() -> None:
     assert looked_at(service).trouble is None
 
 
+@pytest.mark.parametrize("answer", [None, [], "OK", KeyError("status")])
+def test_an_answer_that_is_none_ends_nothing(answer: Any) -> None:
+    service = Service()
+    service.answer = answer
+    part = looked_at(service)
+    assert part.trouble is not None
+    assert part.trouble.sentence == "The movies service does not say how it is"
+
+
 @pytest.mark.parametrize(
     ("is_consuming", "detail"), [(True, STANDS_STILL), (False, NOT_THERE), (None, str(DeadlineExceeded()))]
 )

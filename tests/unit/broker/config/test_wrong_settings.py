@@ -62,6 +62,17 @@ def test_a_wrong_value_is_one_line(
     assert line.isprintable()
 
 
+@pytest.mark.parametrize("value", ["", "loud", "yes", "[", "0"])
+def test_a_wrong_level_by_the_file_is_one_line(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Where it is one value inside another."""
+    monkeypatch.setenv("LOG_LEVEL", value)
+    with pytest.raises(ConfigurationError) as raised:
+        config.read(ROOT / "config.yaml")
+    (line,) = raised.value.lines
+    said = "setting LOG_LEVEL: must be one of DEBUG, INFO, WARNING, ERROR, CRITICAL"
+    assert line == f"{said} (the environment says {value!r})"
+
+
 @pytest.mark.parametrize("variable", model.VARIABLES)
 def test_a_misspelt_variable_is_one_line(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     others = set(model.VARIABLES) | set(model.NAMES)

@@ -11,6 +11,7 @@ MAY_BE_EMPTY = {
     "MOVIES_DATABASE_URL": True,
     "REDIS_URL": True,
     "DATA_FOLDER": False,
+    "HEALTH_FILE": True,
     "GATEWAY_HOST": False,
     "NOTIFIER_HOST": False,
     "NOTIFIER_ORIGINS": True,
@@ -45,6 +46,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "an option misspelt": "redis://u:a-secret@h/0?max_connectoins=5",
     },
     "DATA_FOLDER": {},
+    "HEALTH_FILE": {},
     **{
         name: {"a port": "127.0.0.1:80", "a URL": "http://localhost", "a blank": "a b", "a star": "*"}
         for name in ("GATEWAY_HOST", "NOTIFIER_HOST")
@@ -61,7 +63,7 @@ TEXTS: dict[str, dict[str, str]] = {
         }
         for name in ("NOTIFIER_ORIGINS", "GATEWAY_ORIGINS")
     },
-    "SIGNING_KEY_SECRET": {},
+    "SIGNING_KEY_SECRET": {"too large": "s" * 1024, "no text": "\udcff"},
     "LOG_LEVEL": {"no level": "loud", "a number": "15", "negative": "-1", "a truth": "yes"},
 }
 RATES = {

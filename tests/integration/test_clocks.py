@@ -17,16 +17,16 @@ CLOCKS = {"auth-0": YEARS, "movies-0": -YEARS, "gateway-0": -60, "notifications-
 
 
 @pytest.fixture
-def deployment(servers: ServerUrls, tmp_path: Path) -> Iterator[FullDeployment]:
+def deployment(apart: ServerUrls, tmp_path: Path) -> Iterator[FullDeployment]:
     """One that is wrong about the time in four ways."""
-    deployment = FullDeployment(servers, tmp_path)
+    deployment = FullDeployment(apart, tmp_path)
     deployment.of_part = {part: faked(seconds) for part, seconds in CLOCKS.items()}
     with running(deployment):
         yield deployment
 
 
 def test_parts_whose_clocks_differ_refuse_nothing(deployment: FullDeployment) -> None:
-    """The whole table: `python -m tests.bench.clocks`; this: `pytest tests/bench/clocks_short.py`."""
+    """The whole table: `python -m tests.bench.clocks`."""
     gateway = deployment.gateways[0]
     people = [sign_up(gateway) for _ in range(5)]
     movie = people[0].api.create_movie()
