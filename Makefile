@@ -7,10 +7,10 @@ BIN := $(VENV)/bin
 CONFIG ?= config.yaml
 # Holds back a Ctrl-C until Python can do without a traceback; only GNU's env can.
 HOLDING = $(shell env --block-signal=INT true 2>/dev/null && echo env --block-signal=INT,TERM,HUP)
-export CONFIG PYTHON
+export CONFIG PYTHON FILE DATABASE REPLACE AS_OF
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev run settings shell migrate change-secret sample check format pin test test-unit test-integration test-contract chaos lock clean
+.PHONY: help setup setup-dev run settings shell migrate change-secret sample backup restore new-history check format pin test test-unit test-integration test-contract chaos lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,16 @@ change-secret: setup ## encrypt the signing keys with another SIGNING_KEY_SECRET
 
 sample: setup ## load the sample catalogue where there are no movies yet
 	@$(BIN)/python -m movies.sample --config "$$CONFIG"
+
+backup: setup ## both databases into one file, while they are in use: FILE=... (its path is the last line)
+	@$(HOLDING) $(BIN)/python -m broker.backup write --config "$$CONFIG" $${FILE:+--file "$$FILE"} $${REPLACE:+--replace}
+
+restore: setup ## what such a file holds, as a new history: FILE=... [DATABASE=auth|movies] [REPLACE=yes]
+	@$(HOLDING) $(BIN)/python -m broker.backup restore --config "$$CONFIG" $${DATABASE:+--database "$$DATABASE"} \
+		$${REPLACE:+--replace} "$${FILE:?say which by FILE=...}"
+
+new-history: setup ## after a restore by other means (docs/operations.md): [AS_OF=2030-01-31T04:00:00Z]
+	@$(HOLDING) $(BIN)/python -m broker.backup new-history --config "$$CONFIG" $${AS_OF:+--as-of "$$AS_OF"}
 
 check: setup-dev ## format, lint, types, layers, compose files
 	$(BIN)/ruff format --check .

@@ -19,7 +19,8 @@ def heeded() -> list[signal.Signals]:
 
 
 def _leave(_number: int, _frame: object) -> None:
-    os._exit(INTERRUPTED if SET_ROLE in sys.argv else STOPPED)
+    is_run = sys.argv[0].endswith("standalone.py") and SET_ROLE not in sys.argv
+    os._exit(STOPPED if is_run else INTERRUPTED)
 
 
 def leave_without_a_word() -> None:

@@ -10,13 +10,13 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from alembic import context
 from sqlalchemy import Connection, Engine, create_engine, exc, pool, text
 
-from broker import config, new_history
+from broker import config, new_history, unfinished
 from broker.blockers import Blockers
 from broker.outages import first_line, outage
 from broker.schema import note
@@ -54,7 +54,10 @@ def run(url_setting: str, serves: str) -> None:
     itself, settings that cannot be end the process, with code 2 and a line for each fault. So does a database
     that is not migrated, with one line: 2 where the data are a later release's, 1 for all else.
     """
-    attributes = context.config.attributes  # of who calls Alembic as a library: `make run`
+    attributes = context.config.attributes  # of who calls Alembic as a library: `make run`, a restore
+    if "connection" in attributes:
+        _upgrade_within(attributes["connection"], serves)
+        return
     if "url" in attributes:
         url, patience = attributes["url"], attributes["patience"]
     else:
@@ -73,6 +76,16 @@ def run(url_setting: str, serves: str) -> None:
     except MigrationError as error:
         print(f"{part}: {error}", file=sys.stderr)
         raise SystemExit(error.code) from None
+
+
+def _upgrade_within(connection: Connection, serves: str) -> None:
+    """In the transaction of a restore, from which nobody else sees anything yet, and nobody waits."""
+    context.configure(connection=connection)
+    # Alembic would commit. A step has the same connection here, and an index is made in its transaction.
+    vars(context.get_context())["autocommit_block"] = nullcontext
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.execute(text(note(serves)))
 
 
 def _asked(setting: str) -> tuple[str, float]:
@@ -152,6 +165,8 @@ def _take_turn(connection: Connection, until: float) -> None:
 def _refuse_what_is_later(connection: Connection) -> None:
     if not connection.scalar(text("SELECT to_regclass('alembic_version') IS NOT NULL")):
         return
+    if unfinished.is_marked(connection):
+        raise MigrationError(unfinished.SENTENCE)
     known = {script.revision for script in context.script.walk_revisions()}
     for revision in connection.scalars(text("SELECT version_num FROM alembic_version")):
         if revision not in known:
@@ -187,6 +202,8 @@ def in_steps(connection: Connection, step: Callable[[Connection], bool]) -> None
     """
     engine: Engine = connection.engine
     more = True
+    while "connection" in context.config.attributes and more:
+        more = step(connection)
     while more:
         with engine.begin() as own:
             own.execute(text(f"SET LOCAL lock_timeout = '{STEP_SECONDS}s'"))
@@ -199,6 +216,10 @@ def build_index(connection: Connection, name: str, definition: str) -> None:
     Where one was begun and not finished it is begun anew. In Alembic's `autocommit_block`. It waits for all
     transactions of before, while nobody waits for it.
     """
+    unique, of = ("UNIQUE ", definition[7:]) if definition.startswith("UNIQUE ") else ("", definition)
+    if "connection" in context.config.attributes:
+        connection.execute(text(f"CREATE {unique}INDEX {name} {of}"))
+        return
     valid: Any = connection.scalar(
         text("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"), {"name": name}
     )
@@ -208,7 +229,6 @@ def build_index(connection: Connection, name: str, definition: str) -> None:
     try:
         if valid is not None:
             connection.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
-        unique, of = ("UNIQUE ", definition[7:]) if definition.startswith("UNIQUE ") else ("", definition)
         connection.execute(text(f"CREATE {unique}INDEX CONCURRENTLY {name} {of}"))
     finally:
         connection.execute(text(f"SET lock_timeout = '{LOCK_SECONDS}s'"))

@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from broker.events import ReviewCreated
+from tests import backups
 from tests.clients import sign_up
 from tests.integration.readme import (
     TEXT,
@@ -40,6 +41,7 @@ TWICE = "Sending a request twice"
 LISTENERS = "Listening to a room"
 EVENTS = "Listening to events"
 OPERATORS = "Moderators and admins"
+BACKUP = "Back up and restore"
 COMPOSE = "Docker Compose"
 PARTS = "The parts as processes of their own"
 DEADLINE_SECONDS = 30
@@ -53,6 +55,7 @@ RUN_BY = {
     (LISTENERS, "js"): "test_the_javascript_listener_prints_each_review_of_room_42_once",
     (OPERATORS, "sh"): "test_set_role_makes_an_admin_…, test_the_shell_reaches_every_service",
     (OPERATORS, "python"): "test_the_shell_reaches_every_service",
+    (BACKUP, "sh"): "test_make_writes_a_backup_and_restores_it",
     (COMPOSE, "sh"): "test_compose_takes_the_command",
     (PARTS, "sh"): "test_make_prepares_databases, test_each_part_starts_by_its_command",
     (EVENTS, "sh"): "test_accounts_command.py: test_the_readmes_command_makes_an_account",
@@ -229,6 +232,22 @@ def test_make_prepares_databases(servers: ServerUrls) -> None:
     commands = [line for line in block(PARTS, "sh").lines() if line.startswith("make ")]
     try:
         assert re.search(r"^[45]\d\d films loaded$", bash("\n".join(commands), **urls), re.M)
+    finally:
+        databases.drop()
+
+
+def test_make_writes_a_backup_and_restores_it(servers: ServerUrls, tmp_path: Path) -> None:
+    databases = Databases.create(servers.postgres)
+    backups.migrate(databases)
+    backups.fill(databases)
+    before = backups.kept(databases)
+    write, restore = block(BACKUP, "sh").lines()
+    file = tmp_path / "a backup.tar.gz"
+    environment = backups.environment(databases)
+    try:
+        assert bash(write, **environment, FILE=str(file)).splitlines()[-1] == str(file)
+        bash(restore.replace("backups/<time>.tar.gz", f"'{file}'"), **environment)
+        assert backups.kept(databases) == before
     finally:
         databases.drop()
 

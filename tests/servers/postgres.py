@@ -32,7 +32,7 @@ class Postgres(Server):
         return f"postgresql+psycopg2://{SUPERUSER}:{SUPERUSER}@{HOST}:{self.port}/postgres"
 
     def _launch(self) -> Child:
-        account = _account()
+        account = postgres_account()
         data = self.folder / "data"
         if account:
             self._let_in(account)
@@ -93,7 +93,7 @@ def is_ready(connection: socket.socket) -> bool:
     return False
 
 
-def _account() -> Account | None:
+def postgres_account() -> Account | None:
     if os.geteuid() != 0:
         return None
     try:
