@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.chaos.stage import Size, Stage
-from tests.platforms import Embedded, FullDeployment, Platform, running
+from tests.platforms import Databases, Embedded, FullDeployment, Platform, running
 from tests.servers import PrivateServers, RabbitMq, Redis, ServerUrls
 
 # No deadlines, which a busy machine would miss; where a change lands, the same examples every time.
@@ -42,6 +42,14 @@ def apart(servers: ServerUrls) -> Iterator[ServerUrls]:
     """
     with RabbitMq() as rabbitmq, Redis() as redis:
         yield replace(servers, amqp=rabbitmq.url, redis=redis.url)
+
+
+@pytest.fixture
+def databases(servers: ServerUrls) -> Iterator[Databases]:
+    """Two that are empty, for one test."""
+    fresh = Databases.create(servers.postgres)
+    yield fresh
+    fresh.drop()
 
 
 @pytest.fixture(scope="session")

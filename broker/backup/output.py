@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from broker.backup.failures import BackupFailed
+from broker.disk import sync_folder
 
 UNFINISHED = ".unfinished"
 READABLE_BY_US_ALONE = 0o600
@@ -62,7 +63,7 @@ def whole_file(path: Path, *, replace: bool) -> Iterator[Output]:
     finally:
         os.close(descriptor)
         unfinished.unlink(missing_ok=True)
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -83,11 +84,3 @@ def _name(unfinished: Path, path: Path, *, replace: bool) -> None:
         raise BackupFailed(f"{path} has come to be there meanwhile") from None
     except OSError:  # a file system without links
         unfinished.rename(path)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

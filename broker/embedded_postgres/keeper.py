@@ -18,6 +18,7 @@ from types import TracebackType
 import psutil
 
 from broker.config import ConfigurationError
+from broker.disk import sync_folder
 
 from . import account, cluster_folder, pid_file, predecessor, processes, programs, server
 from .server import Server
@@ -188,7 +189,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self._unfinished, ignore_errors=True)
             raise
         self._unfinished.rename(self.cluster)
-        _sync(self.data)
+        sync_folder(self.data)
         if inherits:
             predecessor.say_done(self._old, self.cluster)
 
@@ -211,12 +212,3 @@ def _send(number: signal.Signals, processes: list[psutil.Process]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.send_signal(number)
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in it outlast a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

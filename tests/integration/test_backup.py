@@ -29,13 +29,6 @@ FILM_OF_0002 = """
 """
 
 
-@pytest.fixture
-def databases(servers: ServerUrls) -> Iterator[Databases]:
-    fresh = Databases.create(servers.postgres)
-    yield fresh
-    fresh.drop()
-
-
 @pytest.fixture(scope="module")
 def filled(servers: ServerUrls) -> Iterator[Databases]:
     """Databases that no test changes."""

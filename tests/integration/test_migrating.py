@@ -24,13 +24,6 @@ FILMS = 3000
 KILLS = 2
 
 
-@pytest.fixture
-def databases(servers: ServerUrls) -> Iterator[Databases]:
-    fresh = Databases.create(servers.postgres)
-    yield fresh
-    fresh.drop()
-
-
 @pytest.fixture(scope="module")
 def template(servers: ServerUrls) -> Iterator[str]:
     """The name of a database of movies as the release before left it, with FILMS."""

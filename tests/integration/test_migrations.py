@@ -22,14 +22,6 @@ from movies.storage.movies import newest_last
 from movies.storage.search import search
 from tests.platforms import Databases, connect
 from tests.processes import PROGRAMS, run
-from tests.servers import ServerUrls
-
-
-@pytest.fixture
-def databases(servers: ServerUrls) -> Iterator[Databases]:
-    fresh = Databases.create(servers.postgres)
-    yield fresh
-    fresh.drop()
 
 
 def alembic(databases: Databases, part: str, *command: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,13 +19,6 @@ from tests.restores.kills import Kills
 from tests.servers import ServerUrls
 
 KILLS = ("restore", "backup", "restore")
-
-
-@pytest.fixture
-def databases(servers: ServerUrls) -> Iterator[Databases]:
-    fresh = Databases.create(servers.postgres)
-    yield fresh
-    fresh.drop()
 
 
 @pytest.mark.timeout(300)
