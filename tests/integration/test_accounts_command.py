@@ -32,6 +32,7 @@ OF_THE_PARTS = {
     "gateway": "gateway",
     "notifications": "notifications",
     "shell": "platform",
+    "backup": "platform",
 }
 
 
