@@ -126,7 +126,7 @@ def bash(script: str, **environment: str) -> str:
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, "MAKEFLAGS": "", "MAKELEVEL": "", **environment},  # `make test` hands its own down
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

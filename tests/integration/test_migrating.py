@@ -130,12 +130,23 @@ def test_a_read_only_database_is_one_line(databases: Databases) -> None:
     assert line.startswith("auth: the database does not do its share: cannot execute")
 
 
+def is_at_work(databases: Databases) -> bool:
+    """Whether a migration has a session."""
+    with asking(databases.movies) as cursor:
+        cursor.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'migration of movies'"
+            " AND datname = current_database()"
+        )
+        return cursor.fetchone() is not None
+
+
 def test_killed_at_any_moment_the_next_one_is_well(of_before: Databases, tmp_path: object) -> None:
     rng = random.Random(16)
     killed = 0
     for _ in range(KILLS):
         migrating = migration(of_before, tmp_path)
-        time.sleep(rng.uniform(0.5, 2.5))
+        wait_until(lambda: is_at_work(of_before) or not migrating.is_running(), SECONDS, "it is at work")  # noqa: B023
+        time.sleep(rng.uniform(0, 0.3))
         killed += migrating.is_running()
         migrating.end()
     assert alembic(of_before, "movies", "upgrade", "head").returncode == 0

@@ -10,28 +10,21 @@ import psycopg2
 import pytest
 from sqlalchemy.engine import URL, make_url
 
-from tests.platforms import connect
 from tests.processes import ROOT
-from tests.servers import ServerUrls
+from tests.servers import Postgres
 
 NAMES = ("auth", "movies")
 
 
 @pytest.fixture
-def server(servers: ServerUrls) -> Iterator[URL]:
-    """One without the roles, before and after."""
-    _clear(servers.postgres)
-    yield make_url(servers.postgres)
-    _clear(servers.postgres)
-
-
-def _clear(url: str) -> None:
-    connection = connect(url)
-    with connection.cursor() as cursor:
-        for name in NAMES:
-            cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            cursor.execute(f"DROP ROLE IF EXISTS {name}")
-    connection.close()
+def server() -> Iterator[URL]:
+    """One that asks all but its superuser for their passwords, as that of the official image does."""
+    with Postgres() as postgres:
+        postgres.stop()
+        ways = "host all postgres 127.0.0.1/32 trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
+        (postgres.folder / "data" / "pg_hba.conf").write_text(ways)
+        postgres.start()
+        yield make_url(postgres.url)
 
 
 def give(server: URL, password: str) -> None:

@@ -106,14 +106,14 @@ def live(deployment: FullDeployment) -> list[str]:
                 api.post(
                     path, body if "register" in path else {"email": email, "password": password}
                 ).status_code
-                == 500
+                == 503
             )
-        assert mine.patch("/api/auth/me", {"email": email, "current_password": password}).status_code == 500
+        assert mine.patch("/api/auth/me", {"email": email, "current_password": password}).status_code == 503
     with broken(deployment, "idempotency_keys"):
         api.session.headers["Idempotency-Key"] = canary("key")
         assert api.post("/api/auth/login", {"email": f"{email}", "password": password}).status_code in (
             401,
-            500,
+            503,
         )
     at_once(deployment)
     by_rpc(deployment, email, password)
