@@ -94,10 +94,12 @@ class Starts:
                     self.found.lost.append(f"{name}: a review")
                 self._end(platform, name)
             except AssertionError as error:
+                print(f"{name}: {error}", file=sys.stderr)
                 self.found.not_started.append(f"{name}: {str(error).splitlines()[-1]}")
             finally:
                 if platform.process:
                     platform.process.end()
+                self._wait_for_servers(platform)
             if not bystander.is_running() or bystander.status() == psutil.STATUS_ZOMBIE:
                 self.found.strangers.append(name)
         shutil.rmtree(platform.folder)
@@ -119,12 +121,16 @@ class Starts:
                 for process in processes.of(folder):
                     with suppress(psutil.NoSuchProcess):
                         process.kill()
+        self._wait_for_servers(platform)
         for folder in platform.clusters():
-            wait_until(lambda folder=folder: not processes.of(folder), 30, "the killed one's server ends")
             pid_file = folder / "postmaster.pid"
             if pid_file.exists():
                 lines = pid_file.read_text().splitlines()[1:]
                 pid_file.write_text("\n".join([str(bystander.pid), *lines, ""]))
+
+    def _wait_for_servers(self, platform: Killed) -> None:
+        for folder in platform.clusters():
+            wait_until(lambda folder=folder: not processes.of(folder), 30, "the killed one's server ends")
 
     def _works(self, platform: Killed, kind: str, name: str) -> tuple[Account, int]:
         platform.start()

@@ -28,7 +28,6 @@ IN_ROOMS = rooms.Plan(reviews=100, listeners=20, javascript=4, writers=4, every=
 DELETIONS = [
     ("exchange nameko-rpc", "deleted"),
     ("exchange movies.events", TAKEN_OVER),
-    ("queue rpc-movies", "deleted"),
     ("queue notifications.reviews", "deleted"),
     (f"binding of {OWN_QUEUES[0]}… to auth.events by session_revoked", "deleted"),
 ]

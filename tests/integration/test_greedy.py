@@ -30,7 +30,7 @@ def found(running: Doors) -> Scene:
     return scene(running.gateway, running.notifier, add_long_films)
 
 
-@pytest.mark.parametrize("kind", ["pages", "logins", "keys", "half-a-request", "messages"])
+@pytest.mark.parametrize("kind", ["pages", "logins", "messages"])
 def test_a_greedy_client_has_nobody_refused_and_takes_no_memory(
     running: Doors, found: Scene, kind: str
 ) -> None:
