@@ -25,8 +25,9 @@ from .server import Server
 from .supervisor import Supervisor
 
 CLUSTER = f"postgres-{programs.MAJOR}"
-# Beside its clients' connections: an operator or two, and what PostgreSQL keeps for itself.
-SPARE_CONNECTIONS = 10
+# Beside its clients' connections: a backup, an operator or two, what PostgreSQL keeps for itself, and those
+# whose client has given up (a full disk, say) and that have not noticed yet.
+SPARE_CONNECTIONS = 20
 LEAVING_SECONDS = 5  # a server that ends with the process that started it, or a set-role, is gone by then
 JOINING_SECONDS = 60
 POLL_SECONDS = 0.05

@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from contextlib import closing, suppress
+
+import psycopg2
 import psycopg2.extensions
 import requests
 
 from tests.clients import Api
 from tests.platforms import connect
+from tests.processes import wait_until
 from tests.restores.ledger import BY, Ledger, Person, author
 
 PAGE = 100
+CONNECTION_SECONDS = 30
 
 
 def rows(url: str, question: str, *values: object) -> list[tuple[object, ...]]:
-    connection: psycopg2.extensions.connection = connect(url)
-    with connection.cursor() as cursor:
+    with closing(_connected(url)) as connection, connection.cursor() as cursor:
         cursor.execute(question, values or None)
-        found = cursor.fetchall()
-    connection.close()
-    return found
+        return cursor.fetchall()
+
+
+def _connected(url: str) -> psycopg2.extensions.connection:
+    """A server whose disk was full a moment ago may have no connection to give until others have ended."""
+    made: list[psycopg2.extensions.connection] = []
+
+    def try_to() -> bool:
+        with suppress(psycopg2.OperationalError):
+            made.append(connect(url))
+        return bool(made)
+
+    wait_until(try_to, CONNECTION_SECONDS, "the database takes a connection")
+    return made[0]
 
 
 def tokens_of_before(gateway: str, ledger: Ledger) -> list[str]:
