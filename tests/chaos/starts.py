@@ -145,7 +145,7 @@ class Starts:
             self.found.lost.append(f"{name}: {films(platform)} films of {self._films[kind]}")
         if kind == EARLIER:
             reviews = Api(platform.gateways[0]).get("/api/movies/42/reviews").json()["data"]
-            if [review["title"] for review in reviews] != [REVIEW]:
+            if REVIEW not in [review["title"] for review in reviews]:  # beside one of ours, perhaps
                 self.found.lost.append(f"{name}: the earlier release's review")
 
     def _end(self, platform: Killed, name: str) -> None:
